@@ -1,0 +1,16 @@
+//! A typestate-driven AMQP 0-9-1 client for RabbitMQ on tokio:
+//! the wrong program does not compile, and the right program survives the broker.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+// Layers import strictly downward: each module uses only those above it in this list.
+pub mod fsm;
+pub mod wire;
+
+pub mod proto;
+
+#[cfg(feature = "client")]
+mod driver;
+
+#[cfg(feature = "broker")]
+pub mod broker;
