@@ -10,7 +10,20 @@ pub mod wire;
 pub mod proto;
 
 #[cfg(feature = "client")]
+mod config;
+#[cfg(feature = "client")]
+mod uri;
+
+#[cfg(feature = "client")]
 mod driver;
 
 #[cfg(feature = "broker")]
 pub mod broker;
+
+#[cfg(feature = "client")]
+pub use config::{
+    Address, Config, ConfigError, Credentials, EnvError, Hold, Limits, Mechanism, Scheme, Secret,
+    Tls,
+};
+#[cfg(feature = "client")]
+pub use uri::{Uri, UriError, UriPart};

@@ -1,0 +1,74 @@
+//! What may be held in memory for a connection.
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Bounds of everything that a peer, or a program faster than its peer, could make grow.
+///
+/// Each has a sane default, and each can be changed:
+///
+/// ```
+/// # use hopmq::{Config, Limits};
+/// let mut limits = Limits::default();
+/// limits.body_size = 1024 * 1024;
+/// let config = Config::new().limits(limits);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest frame, in bytes, where neither side names a limit (`frame_max` 0). 128 KiB.
+    pub frame_size: u32,
+    /// The largest body of a message that is taken or sent, in bytes. A larger one that arrives is
+    /// discarded while it streams, and its channel survives. 64 MiB.
+    pub body_size: u64,
+    /// The largest encoded properties of a message, its headers among them, in bytes. They also
+    /// have to fit into one frame. 128 KiB.
+    pub header_size: usize,
+    /// How deep tables may nest and still be decoded. A message with deeper headers is delivered
+    /// all the same, with its headers raw. 32.
+    pub table_depth: usize,
+    /// How many entries a decoded table may have, those of the tables in it counted too. 65,536.
+    pub table_entries: usize,
+    /// How many deliveries wait for one consumer before reading from the socket stops. 8,192.
+    pub consumer_messages: usize,
+    /// How many bytes of deliveries wait for one consumer before reading from the socket stops.
+    /// One message is taken whatever its size. 1 MiB.
+    pub consumer_bytes: usize,
+    /// How long reading may stop for a consumer that does not keep up, before that consumer is
+    /// cancelled with an overrun. 10 s.
+    pub consumer_stall: Duration,
+    /// How many bytes wait to be written to the socket before senders wait. 256 KiB.
+    pub outbound_bytes: usize,
+    /// How many published messages of one channel may be unconfirmed before publishing waits. 1,000.
+    pub window_messages: usize,
+    /// How many bytes of published messages of one channel may be unconfirmed before publishing
+    /// waits. One message is taken whatever its size. 16 MiB.
+    pub window_bytes: usize,
+    /// How many events and returned messages wait for a listener that does not read them; the
+    /// oldest give way, and are counted. 1,024.
+    pub events: usize,
+    /// How many frames that cost the peer nothing (empty bodies, acks of unknown tags, deliveries
+    /// for unknown consumers, `blocked` by the million) are taken in a second. 10,000.
+    pub idle_frames: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            frame_size: 128 * 1024,
+            body_size: 64 * 1024 * 1024,
+            header_size: 128 * KIB,
+            table_depth: 32,
+            table_entries: 65_536,
+            consumer_messages: 8_192,
+            consumer_bytes: MIB,
+            consumer_stall: Duration::from_secs(10),
+            outbound_bytes: 256 * KIB,
+            window_messages: 1_000,
+            window_bytes: 16 * MIB,
+            events: 1_024,
+            idle_frames: 10_000,
+        }
+    }
+}
