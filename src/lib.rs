@@ -26,4 +26,8 @@ pub use config::{
     Tls,
 };
 #[cfg(feature = "client")]
+pub use driver::dial::{Attempt, AttemptError, DialError, DialStep};
+#[cfg(feature = "tls")]
+pub use driver::tls::TlsError;
+#[cfg(feature = "client")]
 pub use uri::{Uri, UriError, UriPart};

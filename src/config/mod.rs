@@ -15,6 +15,8 @@ pub use self::limits::Limits;
 pub use self::secret::{Credentials, Mechanism, Secret};
 pub use self::tls::Tls;
 pub(crate) use self::tls::Verify;
+#[cfg(feature = "tls")]
+pub(crate) use self::tls::{Identity, Pem, ServerNameSetting};
 use crate::uri::{Uri, UriError};
 
 /// The least `frame_max` that a peer must take (AMQP 0-9-1, 4.2.3 and the domain of `tune`).

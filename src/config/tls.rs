@@ -13,7 +13,7 @@ pub struct Tls {
     pub(crate) authorities: Vec<Pem>,
     pub(crate) and_system_roots: bool,
     pub(crate) identity: Option<Identity>,
-    pub(crate) server_name: ServerName,
+    pub(crate) server_name: ServerNameSetting,
     pub(crate) verify: Verify,
 }
 
@@ -68,13 +68,13 @@ impl Tls {
     /// Asks for, and expects in the broker's certificate, this name instead of the host's: for
     /// brokers reached by IP address or through a tunnel.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = ServerName::Named(name.into());
+        self.server_name = ServerNameSetting::Named(name.into());
         self
     }
 
     /// Sends no server name (no SNI). The certificate is still checked against the host's name.
     pub fn without_server_name(mut self) -> Self {
-        self.server_name = ServerName::Unsent;
+        self.server_name = ServerNameSetting::Unsent;
         self
     }
 
@@ -106,6 +106,17 @@ impl fmt::Debug for Pem {
     }
 }
 
+impl Pem {
+    /// Where it comes from, for errors.
+    #[cfg(feature = "tls")]
+    pub(crate) fn origin(&self) -> String {
+        match self {
+            Pem::File(path) => path.display().to_string(),
+            Pem::Text(_) => "the PEM text".to_owned(),
+        }
+    }
+}
+
 /// A client certificate and its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -115,7 +126,7 @@ pub(crate) struct Identity {
 
 /// Which name is sent and expected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ServerName {
+pub(crate) enum ServerNameSetting {
     /// The host's.
     #[default]
     Host,
