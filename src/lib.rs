@@ -22,8 +22,8 @@ pub mod broker;
 
 #[cfg(feature = "client")]
 pub use config::{
-    Address, Config, ConfigError, Credentials, EnvError, Hold, Limits, Mechanism, Scheme, Secret,
-    Tls,
+    Address, Config, ConfigError, Credentials, CredentialsProvider, EnvError, Hold, IssueError,
+    Issued, Limits, Mechanism, Provider, Scheme, Secret, Tls,
 };
 #[cfg(feature = "client")]
 pub use driver::dial::{Attempt, AttemptError, DialError, DialStep};
