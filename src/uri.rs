@@ -251,6 +251,19 @@ impl FromStr for Uri {
     }
 }
 
+/// Reads one host alone: `amqps://host:port`.
+impl FromStr for Address {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let (scheme, host) = split_scheme(text)?;
+        if host.contains('@') {
+            return Err(UriError::StrayAt);
+        }
+        parse_host(scheme, host, 1)
+    }
+}
+
 fn split_scheme(text: &str) -> Result<(Scheme, &str), UriError> {
     let (scheme, rest) = text.split_once("://").ok_or(UriError::Scheme)?;
     [Scheme::Amqp, Scheme::Amqps]

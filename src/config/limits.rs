@@ -15,6 +15,8 @@ const MIB: usize = 1024 * KIB;
 /// let config = Config::new().limits(limits);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Limits {
     /// The largest frame, in bytes, where neither side names a limit (`frame_max` 0). 128 KiB.
@@ -37,6 +39,7 @@ pub struct Limits {
     pub consumer_bytes: usize,
     /// How long reading may stop for a consumer that does not keep up, before that consumer is
     /// cancelled with an overrun. 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde::seconds"))]
     pub consumer_stall: Duration,
     /// How many bytes wait to be written to the socket before senders wait. 256 KiB.
     pub outbound_bytes: usize,

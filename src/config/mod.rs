@@ -3,6 +3,8 @@ mod address;
 mod limits;
 mod provider;
 mod secret;
+#[cfg(feature = "serde")]
+mod serde;
 mod tls;
 
 use std::str::FromStr;
@@ -44,9 +46,14 @@ pub(crate) const FRAME_MAX_LEAST: u32 = 4096;
 /// # Ok::<(), hopmq::UriError>(())
 /// ```
 ///
+/// With the feature `serde` a configuration can be read from a file; durations are then numbers of
+/// seconds, hosts are written as `amqps://host:port`, and secrets are read but never written.
+///
 /// Setters take any value; what cannot work is refused, by name, when connecting (see
 /// [`check`](Config::check)).
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Config {
     /// The hosts of the broker, any of which will do. They are tried in shuffled order.
@@ -54,6 +61,7 @@ pub struct Config {
     /// Who logs in.
     pub credentials: Credentials,
     /// Who is asked for credentials at each attempt, in place of [`Config::credentials`].
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub provider: Option<Provider>,
     /// The ways to log in, the preferred first. `PLAIN`, then `AMQPLAIN`.
     pub mechanisms: Vec<Mechanism>,
@@ -61,10 +69,13 @@ pub struct Config {
     pub vhost: String,
     /// How often at least a sign of life is asked for, in whole seconds (rounded up); zero asks
     /// for none. The lower of this and the broker's that is not zero is used. 60 s.
+    #[cfg_attr(feature = "serde", serde(with = "self::serde::seconds"))]
     pub heartbeat: Duration,
     /// How long connecting may take in all: every host, DNS, TLS and the handshake. 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "self::serde::seconds"))]
     pub connection_timeout: Duration,
     /// How long a call waits for the broker's answer, unless the call says otherwise. 20 s.
+    #[cfg_attr(feature = "serde", serde(with = "self::serde::seconds"))]
     pub call_timeout: Duration,
     /// The most channels on the connection; zero means as many as the broker allows. 2,047.
     pub channel_max: u16,
@@ -85,6 +96,8 @@ pub struct Config {
 
 /// What a call does that cannot go out now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Hold {
     /// It waits, up to its deadline.
     #[default]

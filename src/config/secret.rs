@@ -46,11 +46,14 @@ impl From<String> for Secret {
 /// The default is RabbitMQ's own, `guest` with the password `guest`, which a broker takes from its
 /// own machine only.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Credentials {
     /// The user's name. May be empty, as RabbitMQ's OAuth 2 plugin expects it.
     pub user: String,
     /// The password, or the token of an OAuth 2 login.
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     pub password: Secret,
 }
 

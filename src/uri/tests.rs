@@ -73,6 +73,22 @@ fn several_hosts_share_user_and_vhost_and_have_their_own_ports() {
 }
 
 #[test]
+fn a_host_alone_is_read_as_it_is_printed() {
+    for host in [Address::tls("a"), Address::plain("::1").port(1), Address::plain("fe80::1%eth0")] {
+        assert_eq!(host.to_string().parse(), Ok(host));
+    }
+    for (text, error) in [
+        ("a", UriError::Scheme),
+        ("amqp://me:hunter2@a", UriError::StrayAt),
+        ("amqp://a/b", UriError::Host { number: 1 }),
+        ("amqp://a,b", UriError::Host { number: 1 }),
+        ("amqp://a:b", UriError::Port { number: 1 }),
+    ] {
+        assert_eq!(text.parse::<Address>(), Err(error), "{text}");
+    }
+}
+
+#[test]
 fn what_is_no_address_is_refused_by_part() {
     use UriError::*;
     use UriPart::*;
