@@ -46,26 +46,6 @@ impl CauseId {
     pub const NONE: Self = Self(0);
 }
 
-/// Writes a plain enum and [`Label`] for it. Doc comments and attributes are kept.
-///
-/// ```
-/// use hopmq::fsm::{Label, labels};
-///
-/// labels! {
-///     /// The states of a lamp.
-///     pub enum Lamp {
-///         /// Dark.
-///         Off = "off",
-///         /// Lit.
-///         On = "on",
-///     }
-/// }
-/// assert_eq!(Lamp::ALL, [Lamp::Off, Lamp::On]);
-/// assert_eq!(Lamp::On.name(), "on");
-/// ```
-#[doc(inline)]
-pub use crate::__fsm_labels as labels;
-
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __fsm_labels {
@@ -100,3 +80,23 @@ macro_rules! __fsm_labels {
         }
     };
 }
+
+/// Writes a plain enum and [`Label`] for it. Doc comments and attributes are kept.
+///
+/// ```
+/// use hopmq::fsm::{Label, labels};
+///
+/// labels! {
+///     /// The states of a lamp.
+///     pub enum Lamp {
+///         /// Dark.
+///         Off = "off",
+///         /// Lit.
+///         On = "on",
+///     }
+/// }
+/// assert_eq!(Lamp::ALL, [Lamp::Off, Lamp::On]);
+/// assert_eq!(Lamp::On.name(), "on");
+/// ```
+#[doc(inline)]
+pub use __fsm_labels as labels;

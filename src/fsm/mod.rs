@@ -14,6 +14,7 @@
 
 mod aside;
 mod context;
+pub mod diagram;
 mod error;
 mod hooks;
 mod label;

@@ -301,10 +301,7 @@ impl Keeper {
         self.tally.losses += 1;
         self.tally.last_cause = cause;
         self.lost_at = now;
-        self.reasons = match self.policy.resume {
-            Resume::Connected => Reasons::NONE,
-            _ => self.reasons & self.policy.lasting,
-        };
+        self.forget();
         if retry == Retry::Never {
             return self.give_up(End::Fatal { cause });
         }
@@ -320,13 +317,23 @@ impl Keeper {
         self.retry(now, cause)
     }
 
+    /// Reasons end with the link, but for those that outlive it.
+    fn forget(&mut self) {
+        self.reasons = match self.policy.resume {
+            Resume::Connected => Reasons::NONE,
+            _ => self.reasons & self.policy.lasting,
+        };
+    }
+
     /// An attempt failed, or the link went before what was on it was restored.
     fn failed(&mut self, state: State, now: Time, retry: Retry, cause: CauseId) -> Answer {
         self.tally.failures += 1;
         self.tally.last_cause = cause;
         self.outage.failures = self.outage.failures.saturating_add(1);
-        if state == State::Connecting {
-            return self.failed_first(now, retry, cause);
+        match state {
+            State::Connecting => return self.failed_first(now, retry, cause),
+            State::Recovering => self.forget(),
+            _ => {}
         }
         if retry == Retry::Never {
             return self.give_up(End::Fatal { cause });

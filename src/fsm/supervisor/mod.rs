@@ -237,6 +237,3 @@ pub enum Refusal {
     #[error(transparent)]
     Machine(super::ErrorOf<Keeper>),
 }
-
-#[cfg(test)]
-mod tests;

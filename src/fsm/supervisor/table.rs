@@ -132,7 +132,7 @@ const fn late(kind: Kind) -> Row<Keeper> {
     answer(kind)
 }
 
-const MADE: &str = "it answers an attempt that was made";
+const MADE: &str = "the attempt is known";
 
 fn was_made(keeper: &Keeper, event: &Event, _: &Context<State, Kind>) -> bool {
     match event {
