@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hopmq::fsm::supervisor::{
-    Action, Backoff, Breaker, Event, Policy, Refusal, Retry, State, Transition,
+    Action, Backoff, Breaker, Event, Policy, Reasons, Refusal, Retry, State, Transition,
 };
 use hopmq::fsm::{CauseId, Reaction, Signal, Supervisor, Time};
 
@@ -196,4 +196,30 @@ impl Link {
 
 pub(crate) fn failed(attempt: u64, retry: Retry) -> Event {
     Event::Failed { attempt, retry, cause: CAUSE }
+}
+
+/// A link in each state, and what it is called.
+pub(crate) fn everywhere() -> [(State, Link); 9] {
+    let recovering = {
+        let mut link = Link::connected(policy());
+        link.does(LOST);
+        link.opened();
+        link
+    };
+    let after = |mut link: Link, events: &[Event]| {
+        events.iter().for_each(|event| link.does(*event));
+        link
+    };
+    let up = || Link::connected(policy());
+    [
+        (State::Disconnected, Link::new(policy())),
+        (State::Connecting, after(Link::new(policy()), &[Event::Connect])),
+        (State::Connected, up()),
+        (State::Degraded, after(up(), &[Event::Degrade(Reasons::LATE)])),
+        (State::Reconnecting, after(up(), &[LOST])),
+        (State::Recovering, recovering),
+        (State::CircuitOpen, Link::failing(policy(), 3)),
+        (State::Closing, after(up(), &[Event::Close])),
+        (State::Closed, after(up(), &[Event::Close, Event::Drained, Event::Closed])),
+    ]
 }

@@ -1,5 +1,6 @@
 //! The state machine and the supervisor, without any protocol and on virtual time.
 
+mod closing;
 mod guide;
 mod hooks;
 mod link;

@@ -11,6 +11,10 @@
 //! any          --close--> Closing --closed, lost or deadline--> Closed --reset--> Disconnected
 //! ```
 //!
+//! The same as it is in the table, with every step there is:
+//!
+#![doc = include_str!("diagram.svg")]
+//!
 //! At most one attempt is under way: an attempt is the local data of a state, it is aborted when
 //! the state is left, and its answer carries its number, so that a late one is known and ignored.
 
