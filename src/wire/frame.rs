@@ -187,6 +187,26 @@ pub const fn header(kind: FrameKind, channel: u16, size: u32) -> [u8; FRAME_HEAD
     [kind.octet(), c0, c1, s0, s1, s2, s3]
 }
 
+/// What a server does first: takes the client's protocol header from `block[*at..]`. `false` when
+/// it has not come whole yet.
+///
+/// # Errors
+/// [`FrameError::ProtocolHeader`] for another version, to be answered with [`PROTOCOL_HEADER`] and
+/// the end of the connection (section 4.2.2); [`FrameError::NotAmqp`] for anything else.
+pub fn take_protocol_header(block: &[u8], at: &mut usize) -> Result<bool, FrameError> {
+    let came = block.get(*at..).unwrap_or_default();
+    let (amqp, _) = PROTOCOL_HEADER.split_at(4);
+    match came.first_chunk::<8>() {
+        Some(&PROTOCOL_HEADER) => {
+            *at += PROTOCOL_HEADER.len();
+            Ok(true)
+        }
+        Some(header) if header.starts_with(amqp) => Err(FrameError::ProtocolHeader(*header)),
+        None if came.iter().zip(amqp).all(|(have, want)| have == want) => Ok(false),
+        _ => Err(FrameError::NotAmqp { first: FirstBytes::of(came) }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +218,21 @@ mod tests {
         });
         assert_eq!(known.count(), 4);
         assert_eq!(header(FrameKind::Body, 0x0102, 0x03040506), [3, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_server_takes_its_client_s_header() {
+        let came = [&b"x"[..], &PROTOCOL_HEADER, b"y"].concat();
+        let mut at = 1;
+        assert_eq!(take_protocol_header(&came[..8], &mut at), Ok(false));
+        assert_eq!(take_protocol_header(&came, &mut at), Ok(true));
+        assert_eq!(at, 9);
+        let other = *b"AMQP\x03\x01\x00\x00";
+        assert_eq!(take_protocol_header(&other, &mut 0), Err(FrameError::ProtocolHeader(other)));
+        for stranger in [&b"G"[..], b"GET / HTTP/1.1", b"AMQX"] {
+            let error = take_protocol_header(stranger, &mut 0).unwrap_err();
+            assert!(matches!(error, FrameError::NotAmqp { .. }));
+        }
     }
 
     #[test]

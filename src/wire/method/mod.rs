@@ -1,7 +1,7 @@
 //! The methods of AMQP 0-9-1 as RabbitMQ speaks them, from one table.
 //!
-//! `table.rs` lists every method once: class, number, direction-free field list, answers, whether
-//! content follows. `macros.rs` turns the list into a struct per method (in a module per class),
+//! `table.rs` lists every method once: class, number, fields, answers, whether content
+//! follows. `macros.rs` turns the list into a struct per method (in a module per class),
 //! the [`Method`] enum, names, and [`METHODS`], the same table as data. Nothing else in the crate
 //! knows a class or method number. `tests/wire_spec.rs` holds the table against the published spec.
 //!

@@ -1,6 +1,6 @@
 //! Tables that the user builds or that were decoded.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -109,7 +109,7 @@ impl FieldTable {
 impl FromIterator<(ShortString, Value)> for FieldTable {
     fn from_iter<I: IntoIterator<Item = (ShortString, Value)>>(entries: I) -> Self {
         let mut gathered: Vec<(ShortString, Value)> = Vec::new();
-        let mut places = HashMap::new();
+        let mut places = BTreeMap::new();
         for (name, value) in entries {
             let place = *places.entry(name.clone()).or_insert(gathered.len());
             match gathered.get_mut(place) {
