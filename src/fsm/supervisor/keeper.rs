@@ -339,8 +339,8 @@ impl Keeper {
             return self.give_up(End::Fatal { cause });
         }
         let Some(breaker) = self.policy.breaker else { return self.retry(now, cause) };
-        let probe_failed = self.outage.trips > 0;
-        if !probe_failed && self.outage.failures < breaker.threshold.max(1) {
+        // Failures only add up in an outage, so that a failed probe is always one too many.
+        if self.outage.failures < breaker.threshold.max(1) {
             return self.retry(now, cause);
         }
         let wait = breaker.cool_down(self.outage.trips, self.draw());

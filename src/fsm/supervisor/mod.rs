@@ -157,7 +157,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether the breaker is open, or half open with its one probe under way.
+    /// Whether the breaker is open, or half open: it has opened, and the link is not back since.
     #[must_use]
     pub fn is_circuit_open(&self) -> bool {
         self.machine.behaviour().is_circuit_open()
