@@ -1,0 +1,194 @@
+//! The state of one channel: its mode, what it was sent and has not settled, what it published
+//! and was not told about.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    message::Message,
+    name::Name,
+    queue::{ConsumerId, Entry, QueueId},
+    refusal::Refusal,
+};
+use crate::wire::ReplyCode;
+
+/// A channel.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Channel {
+    pub(crate) mode: Mode,
+    /// The last delivery tag that was given.
+    pub(crate) last_tag: u64,
+    /// Deliveries that wait to be settled.
+    pub(crate) unacked: BTreeMap<u64, Unacked>,
+    /// The prefetch that new consumers get.
+    pub(crate) prefetch: u16,
+    /// The prefetch of all consumers together; none is no limit.
+    pub(crate) global_prefetch: u16,
+    /// Unsettled deliveries to consumers, as the global prefetch counts them.
+    pub(crate) to_consumers: u32,
+    pub(crate) consumers: BTreeMap<Name, (QueueId, ConsumerId)>,
+    /// The name that an empty queue name stands for (AMQP 0-9-1, queue domain).
+    pub(crate) last_queue: Name,
+    pub(crate) reply_consumer: Option<ReplyConsumer>,
+    /// Consumers that wait for the global prefetch.
+    pub(crate) parked: Vec<(QueueId, ConsumerId)>,
+}
+
+/// What a channel's publishes mean.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Mode {
+    /// Nothing is said about them.
+    #[default]
+    Plain,
+    /// Each is confirmed.
+    Confirm(Confirms),
+    /// They wait for the commit.
+    Tx(Transaction),
+}
+
+/// A delivery that waits to be settled.
+#[derive(Clone, Debug)]
+pub(crate) struct Unacked {
+    pub(crate) queue: QueueId,
+    pub(crate) entry: Entry,
+    /// None where it was polled.
+    pub(crate) consumer: Option<ConsumerId>,
+}
+
+/// The consumer of direct replies.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplyConsumer {
+    pub(crate) tag: Name,
+    /// The address that stands in for `amq.rabbitmq.reply-to` in what the channel publishes.
+    pub(crate) address: Name,
+}
+
+/// Publishes that the publisher was not told about, as runs of the same outcome.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Confirms {
+    last: u64,
+    due: VecDeque<Run>,
+}
+
+/// Consecutive publishes with one outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) ack: bool,
+}
+
+impl Confirms {
+    /// Records the outcome of the next publish.
+    pub(crate) fn record(&mut self, ack: bool) {
+        self.last += 1;
+        match self.due.back_mut() {
+            Some(run) if run.ack == ack => run.last = self.last,
+            _ => self.due.push_back(Run {
+                first: self.last,
+                last: self.last,
+                ack,
+            }),
+        }
+    }
+
+    /// The outcomes to tell, oldest first.
+    pub(crate) fn take(&mut self) -> VecDeque<Run> {
+        std::mem::take(&mut self.due)
+    }
+}
+
+/// What waits for tx.commit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transaction {
+    pub(crate) publishes: Vec<Pending>,
+    pub(crate) settled: Vec<(Settle, Vec<(u64, Unacked)>)>,
+    pub(crate) cost: usize,
+}
+
+/// A message routed when it was published, delivered when it is committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) message: Arc<Message>,
+    pub(crate) queues: Vec<QueueId>,
+    pub(crate) mandatory: bool,
+}
+
+/// How a delivery is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settle {
+    Ack,
+    Requeue,
+    Reject,
+}
+
+impl Channel {
+    /// Takes the deliveries that a tag settles: one, or with `multiple` all up to it, where zero
+    /// stands for all there are (AMQP 0-9-1 basic.ack.multiple).
+    pub(crate) fn collect(&mut self, tag: u64, multiple: bool) -> Result<Collected, Refusal> {
+        if !multiple {
+            return match self.unacked.remove(&tag) {
+                Some(one) => Ok(Collected::One(tag, one)),
+                None => Err(unknown_tag(tag)),
+            };
+        }
+        if tag == 0 {
+            return Ok(Collected::Many(std::mem::take(&mut self.unacked)));
+        }
+        if !self.unacked.contains_key(&tag) {
+            return Err(unknown_tag(tag));
+        }
+        let later = self.unacked.split_off(&(tag + 1));
+        Ok(Collected::Many(std::mem::replace(&mut self.unacked, later)))
+    }
+
+    /// Whether the global prefetch leaves room.
+    pub(crate) fn has_room(&self) -> bool {
+        self.global_prefetch == 0 || self.to_consumers < u32::from(self.global_prefetch)
+    }
+}
+
+/// Deliveries taken to be settled. One is by far the most frequent case and costs nothing.
+#[derive(Debug)]
+pub(crate) enum Collected {
+    One(u64, Unacked),
+    Many(BTreeMap<u64, Unacked>),
+}
+
+impl Collected {
+    pub(crate) fn into_vec(self) -> Vec<(u64, Unacked)> {
+        match self {
+            Collected::One(tag, one) => vec![(tag, one)],
+            Collected::Many(many) => many.into_iter().collect(),
+        }
+    }
+}
+
+fn unknown_tag(tag: u64) -> Refusal {
+    Refusal::new(
+        ReplyCode::PRECONDITION_FAILED,
+        format_args!("unknown delivery tag {tag}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confirms_gather_into_runs() {
+        let mut confirms = Confirms::default();
+        for ack in [true, true, false, true] {
+            confirms.record(ack);
+        }
+        let runs: Vec<_> = confirms
+            .take()
+            .iter()
+            .map(|run| (run.first, run.last, run.ack))
+            .collect();
+        assert_eq!(runs, [(1, 2, true), (3, 3, false), (4, 4, true)]);
+        assert!(confirms.take().is_empty());
+    }
+}

@@ -1,0 +1,133 @@
+//! How long messages and queues last: expiry, length limits, unused queues.
+
+use std::sync::Arc;
+
+use super::{
+    Core, Message, deadline,
+    dead_letter::{Dead, Reason},
+    queue::{Queue, QueueId},
+};
+use crate::fsm::Time;
+
+impl Queue {
+    /// Whether a length limit is reached.
+    pub(super) fn is_full(&self) -> bool {
+        self.settings.max_length.is_some_and(|max| self.ready.len() >= max)
+            || self.settings.max_bytes.is_some_and(|max| self.ready.bytes() >= max)
+    }
+
+    fn is_over(&self) -> bool {
+        self.settings.max_length.is_some_and(|max| self.ready.len() > max)
+            || self.settings.max_bytes.is_some_and(|max| self.ready.bytes() > max)
+    }
+
+    /// When a message that arrives now expires: the shorter of its own time and the queue's.
+    pub(super) fn expiry_of(&self, message: &Message, now: Time) -> Option<Time> {
+        let own = message.facts.expiration.map(std::time::Duration::from_millis);
+        let ttl = match (own, self.settings.message_ttl) {
+            (Some(own), Some(all)) => Some(own.min(all)),
+            (own, all) => own.or(all),
+        };
+        ttl.map(|ttl| deadline(now, ttl))
+    }
+
+    /// Whether it has stood unused for as long as `x-expires` allows.
+    fn is_unused(&self, now: Time) -> bool {
+        self.consumers.is_empty()
+            && self
+                .settings
+                .expires
+                .is_some_and(|expires| deadline(self.used, expires) <= now)
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        let message = if self.expiring { self.ready.next_expiry() } else { None };
+        let unused = match self.settings.expires {
+            Some(expires) if self.consumers.is_empty() => Some(deadline(self.used, expires)),
+            _ => None,
+        };
+        message.into_iter().chain(unused).min()
+    }
+}
+
+impl Core {
+    /// Does what fell due. To be called when `poll_timeout` says so.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        while let Some(&(due, id)) = self.timers.first() {
+            if due > now {
+                break;
+            }
+            self.timers.remove(&(due, id));
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
+            queue.timer = None;
+            if queue.is_unused(now) {
+                self.delete_queue(id, now);
+                continue;
+            }
+            self.expire(id, now);
+            self.arm(id);
+        }
+        self.settle_dead(now);
+    }
+
+    /// Notes that a queue was used.
+    pub(super) fn touch(&mut self, id: QueueId, now: Time) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.used = now;
+        }
+        self.arm(id);
+    }
+
+    /// Drops the heads of a queue whose time is over.
+    pub(super) fn expire(&mut self, id: QueueId, now: Time) {
+        let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.expiring) else {
+            return;
+        };
+        while let Some(entry) = queue.ready.pop_expired(|due| due <= now) {
+            self.dead.push_back(Dead::of_entry(id, entry, Reason::Expired));
+        }
+    }
+
+    /// After a message arrived: what is over the limits goes, what expires at once goes, and
+    /// the timer is set for what is left.
+    pub(super) fn trim(&mut self, id: QueueId, now: Time) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        while queue.is_over() {
+            match queue.ready.pop() {
+                Some(entry) => self.dead.push_back(Dead::of_entry(id, entry, Reason::MaxLength)),
+                None => break,
+            }
+        }
+        if queue.expiring {
+            self.expire(id, now);
+            self.arm(id);
+        }
+    }
+
+    /// Sets the timer for the next thing that falls due in a queue.
+    pub(super) fn arm(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let due = queue.next_due();
+        if due == queue.timer {
+            return;
+        }
+        if let Some(before) = queue.timer.take() {
+            self.timers.remove(&(before, id));
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, id));
+        }
+        queue.timer = due;
+    }
+
+    /// Forgets what a message that is gone took.
+    pub(super) fn release(&mut self, message: &Arc<Message>) {
+        self.stored = self.stored.saturating_sub(message.cost());
+    }
+}

@@ -1,0 +1,140 @@
+//! A stream: an append-only log read by offset, with retention by size and age.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{arguments::parse_age, message::Message, refusal::Refusal, refusal::Entity};
+use crate::{
+    fsm::Time,
+    wire::{FieldTable, Value},
+};
+
+/// The log of a stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    entries: VecDeque<Appended>,
+    /// The offset of the first entry that is kept.
+    first: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Appended {
+    message: Arc<Message>,
+    at: Time,
+}
+
+/// Where a consumer of a stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    First,
+    Last,
+    Next,
+    Offset(u64),
+    /// The first message that is not older.
+    Since(Time),
+}
+
+impl Log {
+    /// Appends a message and lets go of what retention no longer keeps.
+    /// Returns the octets that were freed.
+    pub(crate) fn append(
+        &mut self,
+        message: Arc<Message>,
+        at: Time,
+        max_bytes: Option<u64>,
+        max_age: Option<Duration>,
+    ) -> usize {
+        self.bytes += message.size() as u64;
+        self.entries.push_back(Appended { message, at });
+        let mut freed = 0;
+        while self.entries.len() > 1 && self.is_due(at, max_bytes, max_age) {
+            if let Some(gone) = self.entries.pop_front() {
+                self.first += 1;
+                self.bytes = self.bytes.saturating_sub(gone.message.size() as u64);
+                freed += gone.message.cost();
+            }
+        }
+        freed
+    }
+
+    fn is_due(&self, now: Time, max_bytes: Option<u64>, max_age: Option<Duration>) -> bool {
+        max_bytes.is_some_and(|max| self.bytes > max)
+            || self.entries.front().is_some_and(|oldest| {
+                max_age.is_some_and(|max| now.saturating_since(oldest.at) > max)
+            })
+    }
+
+    /// Messages that are kept.
+    pub(crate) fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Octets that the messages cost.
+    pub(crate) fn cost(&self) -> usize {
+        self.entries.iter().map(|entry| entry.message.cost()).sum()
+    }
+
+    /// The offset that the next message will have.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// The message at an offset, or the first one kept after it.
+    pub(crate) fn read(&self, offset: u64) -> Option<(u64, &Arc<Message>)> {
+        let offset = offset.max(self.first);
+        let index = usize::try_from(offset - self.first).ok()?;
+        self.entries.get(index).map(|entry| (offset, &entry.message))
+    }
+
+    /// The offset at which a consumer begins.
+    pub(crate) fn start(&self, start: Start) -> u64 {
+        match start {
+            Start::First => self.first,
+            Start::Last => self.end().saturating_sub(1).max(self.first),
+            Start::Next => self.end(),
+            Start::Offset(offset) => offset,
+            Start::Since(time) => {
+                self.first + self.entries.partition_point(|entry| entry.at < time) as u64
+            }
+        }
+    }
+}
+
+/// Reads `x-stream-offset`. Timestamps are wall-clock seconds; `epoch` is what the origin of the
+/// core's time is in them.
+pub(crate) fn start_of(
+    queue: Entity<'_>,
+    arguments: &FieldTable,
+    now: Time,
+    epoch: u64,
+) -> Result<Start, Refusal> {
+    let Some(value) = arguments.get("x-stream-offset") else {
+        return Ok(Start::Next);
+    };
+    let invalid = || {
+        Refusal::precondition(format_args!(
+            "invalid arg 'x-stream-offset' for {queue}: {{invalid_stream_offset_arg,{{{},{}}}}}",
+            super::arguments::type_name(value),
+            super::arguments::term(value)
+        ))
+    };
+    match value {
+        Value::Timestamp(seconds) => Ok(Start::Since(Time::from_secs(seconds.saturating_sub(epoch)))),
+        Value::LongString(_) => match value.as_str() {
+            Some("first") => Ok(Start::First),
+            Some("last") => Ok(Start::Last),
+            Some("next") => Ok(Start::Next),
+            Some(age) => {
+                let age = parse_age(age).map_err(|_| invalid())?;
+                let nanos = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+                Ok(Start::Since(Time::from_nanos(now.as_nanos().saturating_sub(nanos))))
+            }
+            None => Err(invalid()),
+        },
+        value => value
+            .as_i64()
+            .and_then(|offset| u64::try_from(offset).ok())
+            .map(Start::Offset)
+            .ok_or_else(invalid),
+    }
+}

@@ -1,0 +1,655 @@
+//! Declaring, binding and deleting exchanges and queues.
+
+use super::{
+    At, ConnId, Core, Name, Output, Refusal, Reply,
+    arguments::{QueueKind, Settings, assert_equivalent, assert_field, inequivalent},
+    exchange::{Binding, Destination, Exchange, ExchangeKind, VHost, canonical},
+    queue::{Consumers, Queue, QueueId, Ready},
+    refusal::Entity,
+    reply_to::{ANY_ADDRESS, is_address},
+    stream::Log,
+};
+use crate::{
+    fsm::Time,
+    wire::{
+        FieldTable, RawTable, ReplyCode, ShortStr, Value,
+        method::{exchange, queue},
+    },
+};
+
+impl Core {
+    /// exchange.declare
+    pub(crate) fn exchange_declare(
+        &mut self,
+        at: At,
+        method: &exchange::Declare<'_>,
+    ) -> Result<(), Refusal> {
+        let name = clean(method.exchange);
+        let vhost = self.vhost_of(at.conn)?;
+        if method.passive {
+            refuse_default(&name)?;
+            find_exchange(vhost, &name)?;
+        } else {
+            let kind = ExchangeKind::read(method.kind.as_bytes())?;
+            refuse_default(&name)?;
+            let arguments = decode(method.arguments)?;
+            match vhost.exchanges.get(&name) {
+                Some(exchange) => {
+                    let entity = exchange_entity(&name, &vhost.name);
+                    assert_same_exchange(entity, exchange, kind, method, &arguments)?;
+                }
+                None => declare_exchange(vhost, name, kind, method, arguments)?,
+            }
+        }
+        self.answer(at, method.no_wait, Reply::ExchangeDeclareOk);
+        Ok(())
+    }
+
+    /// exchange.delete. One that does not exist is deleted already.
+    pub(crate) fn exchange_delete(
+        &mut self,
+        at: At,
+        method: &exchange::Delete<'_>,
+    ) -> Result<(), Refusal> {
+        let name = clean(method.exchange);
+        let vhost = self.vhost_of(at.conn)?;
+        refuse_default(&name)?;
+        let entity = exchange_entity(&name, &vhost.name);
+        if name.as_bytes().starts_with(b"amq.") {
+            return Err(Refusal::access(format_args!("deletion of system {entity} not allowed")));
+        }
+        if let Some(exchange) = vhost.exchanges.get(&name) {
+            if method.if_unused && !exchange.bindings().is_empty() {
+                return Err(Refusal::precondition(format_args!("{entity} in use")));
+            }
+            vhost.delete_exchange(&name);
+        }
+        self.answer(at, method.no_wait, Reply::ExchangeDeleteOk);
+        Ok(())
+    }
+
+    /// exchange.bind
+    pub(crate) fn exchange_bind(
+        &mut self,
+        at: At,
+        method: &exchange::Bind<'_>,
+    ) -> Result<(), Refusal> {
+        let destination = clean(method.destination);
+        let source = clean(method.source);
+        self.bind_exchange(at.conn, &source, destination, method.routing_key, method.arguments, true)?;
+        self.answer(at, method.no_wait, Reply::ExchangeBindOk);
+        Ok(())
+    }
+
+    /// exchange.unbind
+    pub(crate) fn exchange_unbind(
+        &mut self,
+        at: At,
+        method: &exchange::Unbind<'_>,
+    ) -> Result<(), Refusal> {
+        let destination = clean(method.destination);
+        let source = clean(method.source);
+        self.bind_exchange(at.conn, &source, destination, method.routing_key, method.arguments, false)?;
+        self.answer(at, method.no_wait, Reply::ExchangeUnbindOk);
+        Ok(())
+    }
+
+    /// queue.declare
+    pub(crate) fn queue_declare(
+        &mut self,
+        at: At,
+        method: &queue::Declare<'_>,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let name = clean(method.queue);
+        let (name, messages, consumers) = if is_address(&name) {
+            self.declare_reply_address(at, name)?
+        } else if method.passive {
+            self.find_declared(at, name, now)?
+        } else {
+            self.declare_queue(at, name, method, now)?
+        };
+        self.channel(at)?.last_queue = name.clone();
+        let reply = Reply::QueueDeclareOk {
+            name,
+            messages,
+            consumers,
+        };
+        self.answer(at, method.no_wait, reply);
+        Ok(())
+    }
+
+    /// queue.bind
+    pub(crate) fn queue_bind(&mut self, at: At, method: &queue::Bind<'_>) -> Result<(), Refusal> {
+        let name = self.named_queue(at, method.queue)?;
+        // With both names empty the key stands for the last queue too (AMQP 0-9-1 queue.bind).
+        let key = match method.routing_key.is_empty() && method.queue.is_empty() {
+            true => name.clone(),
+            false => Name::from(method.routing_key),
+        };
+        self.bind_queue(at.conn, &clean(method.exchange), name, key, method.arguments, true)?;
+        self.answer(at, method.no_wait, Reply::QueueBindOk);
+        Ok(())
+    }
+
+    /// queue.unbind
+    pub(crate) fn queue_unbind(&mut self, at: At, method: &queue::Unbind<'_>) -> Result<(), Refusal> {
+        let name = self.named_queue(at, method.queue)?;
+        let key = match method.routing_key.is_empty() && method.queue.is_empty() {
+            true => name.clone(),
+            false => Name::from(method.routing_key),
+        };
+        self.bind_queue(at.conn, &clean(method.exchange), name, key, method.arguments, false)?;
+        self.reply(at, Reply::QueueUnbindOk);
+        Ok(())
+    }
+
+    /// queue.purge
+    pub(crate) fn queue_purge(
+        &mut self,
+        at: At,
+        method: &queue::Purge<'_>,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let name = self.named_queue(at, method.queue)?;
+        let id = self.find_queue(at.conn, &name)?;
+        self.expire(id, now);
+        let mut purged = 0;
+        if let Some(queue) = self.queues.get_mut(&id) {
+            if queue.log.is_some() {
+                let vhost = vhost_name(&self.vhosts, queue.vhost);
+                let entity = queue_entity(&name, &vhost);
+                return Err(Refusal::not_implemented(format_args!(
+                    "queue.purge not supported by stream queues {entity}"
+                )));
+            }
+            let messages = queue.ready.purge();
+            let cost: usize = messages.iter().map(|entry| entry.message.cost()).sum();
+            purged = messages.len() as u64;
+            self.stored = self.stored.saturating_sub(cost);
+        }
+        self.arm(id);
+        self.answer(at, method.no_wait, Reply::QueuePurgeOk(counted(purged)));
+        Ok(())
+    }
+
+    /// queue.delete. One that does not exist is deleted already.
+    pub(crate) fn queue_delete(
+        &mut self,
+        at: At,
+        method: &queue::Delete<'_>,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let name = self.named_queue(at, method.queue)?;
+        let vhost = self.vhost_of(at.conn)?;
+        let mut deleted = 0;
+        if let Some(&id) = vhost.queues.get(&name) {
+            self.expire(id, now);
+            self.assert_deletable(at.conn, id, method)?;
+            deleted = self.queues.get(&id).map_or(0, |queue| queue.ready.len());
+            self.delete_queue(id, now);
+        }
+        self.settle_dead(now);
+        self.answer(at, method.no_wait, Reply::QueueDeleteOk(counted(deleted)));
+        Ok(())
+    }
+
+    /// Deletes a queue with its messages and bindings, and tells its consumers.
+    pub(super) fn delete_queue(&mut self, id: QueueId, _now: Time) {
+        let Some(mut queue) = self.queues.remove(&id) else {
+            return;
+        };
+        let ready: usize = queue.ready.purge().iter().map(|entry| entry.message.cost()).sum();
+        let appended = queue.log.as_ref().map_or(0, Log::cost);
+        self.stored = self.stored.saturating_sub(ready + appended);
+        if let Some(due) = queue.timer {
+            self.timers.remove(&(due, id));
+        }
+        if let Some(vhost) = self.vhosts.get_mut(queue.vhost) {
+            vhost.queues.remove(&queue.name);
+            vhost.forget(Destination::Queue(id));
+        }
+        if let Some(owner) = queue.owner.and_then(|owner| self.peers.get_mut(&owner)) {
+            owner.exclusive.remove(&id);
+        }
+        for (_, consumer) in queue.consumers.iter() {
+            if let Ok(channel) = self.channel(At { conn: consumer.conn, channel: consumer.channel }) {
+                channel.consumers.remove(&consumer.tag);
+            }
+            if self.notifies_cancel(consumer.conn) {
+                let cancel = Output::Cancel {
+                    channel: consumer.channel,
+                    consumer: consumer.tag.clone(),
+                };
+                self.push(consumer.conn, cancel);
+            }
+        }
+    }
+
+    /// The queue that a method means: the empty name is the last one declared on the channel.
+    pub(super) fn named_queue(&mut self, at: At, name: ShortStr<'_>) -> Result<Name, Refusal> {
+        if !name.is_empty() {
+            return Ok(clean(name));
+        }
+        match &self.channel(at)?.last_queue {
+            last if last.is_empty() => Err(Refusal::new(
+                ReplyCode::NOT_FOUND,
+                "no previously declared queue",
+            )),
+            last => Ok(last.clone()),
+        }
+    }
+
+    /// A queue that exists and is not exclusive to another connection.
+    pub(super) fn find_queue(&mut self, conn: ConnId, name: &Name) -> Result<QueueId, Refusal> {
+        let vhost = self.vhost_of(conn)?;
+        let entity_vhost = vhost.name.clone();
+        let entity = queue_entity(name, &entity_vhost);
+        let Some(&id) = vhost.queues.get(name) else {
+            return Err(Refusal::not_found(entity));
+        };
+        match self.queues.get(&id) {
+            Some(queue) if queue.owner.is_none_or(|owner| owner == conn) => Ok(id),
+            Some(_) => Err(Refusal::locked(entity)),
+            None => Err(Refusal::not_found(entity)),
+        }
+    }
+
+    pub(super) fn vhost_of(&mut self, conn: ConnId) -> Result<&mut VHost, Refusal> {
+        let index = self.peers.get(&conn).map_or(usize::MAX, |peer| peer.vhost);
+        self.vhosts
+            .get_mut(index)
+            .ok_or_else(|| Refusal::new(ReplyCode::INTERNAL_ERROR, "the connection is not open"))
+    }
+
+    fn declare_queue(
+        &mut self,
+        at: At,
+        name: Name,
+        method: &queue::Declare<'_>,
+        now: Time,
+    ) -> Result<(Name, u32, u32), Refusal> {
+        let mut arguments = decode(method.arguments)?;
+        if arguments.get("x-queue-type").is_none() {
+            let classic = Value::LongString(bytes::Bytes::from_static(b"classic"));
+            super::message::put(&mut arguments, "x-queue-type", classic);
+        }
+        let name = if name.is_empty() {
+            self.server_name(&arguments)?
+        } else {
+            name
+        };
+        let vhost = self.vhost_of(at.conn)?;
+        let vhost_name = vhost.name.clone();
+        let entity = queue_entity(&name, &vhost_name);
+        if let Some(&id) = vhost.queues.get(&name) {
+            self.assert_same_queue(at.conn, id, entity, method, &arguments)?;
+            self.touch(id, now);
+            let (messages, consumers) = self.counts(id, now);
+            return Ok((name, messages, consumers));
+        }
+        if name.as_bytes().starts_with(b"amq.") && !method.queue.is_empty() {
+            return Err(Refusal::access(format_args!(
+                "queue name '{name}' contains reserved prefix 'amq.*'"
+            )));
+        }
+        let settings = Settings::read(entity, &arguments)?;
+        assert_properties(entity, settings.kind, method)?;
+        self.insert_queue(at.conn, name.clone(), settings, method, arguments, now);
+        Ok((name, 0, 0))
+    }
+
+    fn insert_queue(
+        &mut self,
+        conn: ConnId,
+        name: Name,
+        settings: Settings,
+        method: &queue::Declare<'_>,
+        arguments: FieldTable,
+        now: Time,
+    ) {
+        self.last_queue += 1;
+        let id = QueueId(self.last_queue);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if method.exclusive {
+            peer.exclusive.insert(id);
+        }
+        if let Some(vhost) = self.vhosts.get_mut(peer.vhost) {
+            vhost.queues.insert(name.clone(), id);
+        }
+        let queue = Queue {
+            name,
+            vhost: peer.vhost,
+            // As in RabbitMQ: what ends with a connection does not outlive the broker.
+            durable: method.durable && !method.exclusive,
+            auto_delete: method.auto_delete,
+            owner: method.exclusive.then_some(conn),
+            arguments,
+            ready: Ready::new(settings.max_priority),
+            log: (settings.kind == QueueKind::Stream).then(Log::default),
+            consumers: Consumers::new(settings.single_active),
+            unacked: 0,
+            expiring: settings.message_ttl.is_some(),
+            settings,
+            used: now,
+            timer: None,
+        };
+        self.queues.insert(id, queue);
+        self.arm(id);
+    }
+
+    fn server_name(&mut self, arguments: &FieldTable) -> Result<Name, Refusal> {
+        match arguments.get("x-queue-type").and_then(Value::as_str) {
+            Some(kind @ ("quorum" | "stream")) => Err(Refusal::precondition(format_args!(
+                "Cannot declare a server-named queue for type rabbit_{kind}_queue"
+            ))),
+            _ => Ok(self.generate_name("amq.gen-")),
+        }
+    }
+
+    fn find_declared(&mut self, at: At, name: Name, now: Time) -> Result<(Name, u32, u32), Refusal> {
+        let name = match name.is_empty() {
+            true => self.named_queue(at, ShortStr::empty())?,
+            false => name,
+        };
+        let id = self.find_queue(at.conn, &name)?;
+        self.touch(id, now);
+        let (messages, consumers) = self.counts(id, now);
+        Ok((name, messages, consumers))
+    }
+
+    fn declare_reply_address(&mut self, at: At, name: Name) -> Result<(Name, u32, u32), Refusal> {
+        if name != ANY_ADDRESS && !self.reply_addresses.contains_key(&name) {
+            let vhost = self.vhost_of(at.conn)?.name.clone();
+            return Err(Refusal::not_found(queue_entity(&name, &vhost)));
+        }
+        Ok((name, 0, 1))
+    }
+
+    fn counts(&mut self, id: QueueId, now: Time) -> (u32, u32) {
+        self.expire(id, now);
+        self.queues.get(&id).map_or((0, 0), |queue| {
+            let messages = queue.log.as_ref().map_or(queue.ready.len(), Log::len);
+            (counted(messages), counted(queue.consumers.len() as u64))
+        })
+    }
+
+    fn assert_same_queue(
+        &self,
+        conn: ConnId,
+        id: QueueId,
+        entity: Entity<'_>,
+        method: &queue::Declare<'_>,
+        arguments: &FieldTable,
+    ) -> Result<(), Refusal> {
+        let Some(queue) = self.queues.get(&id) else {
+            return Ok(());
+        };
+        if queue.owner != method.exclusive.then_some(conn) {
+            return Err(Refusal::locked(entity));
+        }
+        assert_flag(entity, "durable", queue.durable, method.durable && !method.exclusive)?;
+        assert_flag(entity, "auto_delete", queue.auto_delete, method.auto_delete)?;
+        assert_equivalent(entity, queue.settings.kind, &queue.arguments, arguments)
+    }
+
+    fn assert_deletable(
+        &self,
+        conn: ConnId,
+        id: QueueId,
+        method: &queue::Delete<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(queue) = self.queues.get(&id) else {
+            return Ok(());
+        };
+        let vhost = vhost_name(&self.vhosts, queue.vhost);
+        let entity = queue_entity(&queue.name, &vhost);
+        if queue.owner.is_some_and(|owner| owner != conn) {
+            return Err(Refusal::locked(entity));
+        }
+        let unsupported = |flag| {
+            Refusal::not_implemented(format_args!(
+                "cannot delete {entity}. queue.delete operations with {flag} flag set are not \
+                 supported by quorum queues"
+            ))
+        };
+        match queue.settings.kind {
+            QueueKind::Quorum if method.if_unused => Err(unsupported("if-unused")),
+            QueueKind::Quorum if method.if_empty => Err(unsupported("if-empty")),
+            QueueKind::Classic if method.if_unused && !queue.consumers.is_empty() => {
+                Err(Refusal::precondition(format_args!("{entity} in use")))
+            }
+            QueueKind::Classic if method.if_empty && !queue.ready.is_empty() => {
+                Err(Refusal::precondition(format_args!("{entity} not empty")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn bind_queue(
+        &mut self,
+        conn: ConnId,
+        source: &Name,
+        name: Name,
+        key: Name,
+        arguments: RawTable<'_>,
+        add: bool,
+    ) -> Result<(), Refusal> {
+        if is_address(&name) {
+            return Err(Refusal::access(
+                "cannot bind or unbind to a volatile (direct reply-to) queue",
+            ));
+        }
+        refuse_default(source)?;
+        let arguments = decode(arguments)?;
+        if !add && !self.vhost_of(conn)?.queues.contains_key(&name) {
+            return Ok(());
+        }
+        let destination = Destination::Queue(self.find_queue(conn, &name)?);
+        self.change_binding(conn, source, destination, key, &arguments, add)
+    }
+
+    fn bind_exchange(
+        &mut self,
+        conn: ConnId,
+        source: &Name,
+        destination: Name,
+        key: ShortStr<'_>,
+        arguments: RawTable<'_>,
+        add: bool,
+    ) -> Result<(), Refusal> {
+        refuse_default(&destination)?;
+        refuse_default(source)?;
+        let arguments = decode(arguments)?;
+        let vhost = self.vhost_of(conn)?;
+        if add {
+            find_exchange(vhost, source)?;
+            find_exchange(vhost, &destination)?;
+        }
+        let destination = Destination::Exchange(destination);
+        self.change_binding(conn, source, destination, Name::from(key), &arguments, add)
+    }
+
+    fn change_binding(
+        &mut self,
+        conn: ConnId,
+        source: &Name,
+        destination: Destination,
+        key: Name,
+        arguments: &FieldTable,
+        add: bool,
+    ) -> Result<(), Refusal> {
+        let binding = Binding {
+            destination,
+            key,
+            arguments: canonical(arguments),
+        };
+        let vhost = self.vhost_of(conn)?;
+        if !add {
+            vhost.unbind(source, &binding);
+            return Ok(());
+        }
+        find_exchange(vhost, source)?;
+        vhost.bind(source, binding, arguments)
+    }
+}
+
+/// Names a queue in a text.
+pub(super) fn queue_entity<'a>(name: &'a Name, vhost: &'a Name) -> Entity<'a> {
+    Entity {
+        kind: "queue",
+        name,
+        vhost,
+    }
+}
+
+/// Names an exchange in a text.
+pub(super) fn exchange_entity<'a>(name: &'a Name, vhost: &'a Name) -> Entity<'a> {
+    Entity {
+        kind: "exchange",
+        name,
+        vhost,
+    }
+}
+
+/// The name of a virtual host by its index.
+pub(super) fn vhost_name(vhosts: &[VHost], index: usize) -> Name {
+    vhosts.get(index).map_or(Name::EMPTY, |vhost| vhost.name.clone())
+}
+
+/// A count as the protocol has room for.
+pub(super) fn counted(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Decodes arguments. RabbitMQ fails with a syntax error where it cannot.
+pub(super) fn decode(arguments: RawTable<'_>) -> Result<FieldTable, Refusal> {
+    arguments.decode().map_err(|error| {
+        Refusal::new(
+            ReplyCode::SYNTAX_ERROR,
+            format_args!("cannot decode arguments: {error}"),
+        )
+    })
+}
+
+/// RabbitMQ drops line ends from the names of entities.
+fn clean(name: ShortStr<'_>) -> Name {
+    let octets = name.as_bytes();
+    if !octets.iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
+        return Name::copy(octets);
+    }
+    let kept: Vec<u8> = octets
+        .iter()
+        .copied()
+        .filter(|octet| !matches!(octet, b'\r' | b'\n'))
+        .collect();
+    Name::copy(&kept)
+}
+
+fn refuse_default(exchange: &Name) -> Result<(), Refusal> {
+    if exchange.is_empty() {
+        return Err(Refusal::access("operation not permitted on the default exchange"));
+    }
+    Ok(())
+}
+
+fn find_exchange<'a>(vhost: &'a VHost, name: &Name) -> Result<&'a Exchange, Refusal> {
+    vhost
+        .exchanges
+        .get(name)
+        .ok_or_else(|| Refusal::not_found(exchange_entity(name, &vhost.name)))
+}
+
+fn declare_exchange(
+    vhost: &mut VHost,
+    name: Name,
+    kind: ExchangeKind,
+    method: &exchange::Declare<'_>,
+    arguments: FieldTable,
+) -> Result<(), Refusal> {
+    if name.as_bytes().starts_with(b"amq.") {
+        return Err(Refusal::access(format_args!(
+            "exchange name '{name}' contains reserved prefix 'amq.*'"
+        )));
+    }
+    match arguments.get("alternate-exchange") {
+        None | Some(Value::LongString(_)) => {}
+        Some(other) => {
+            return Err(Refusal::precondition(format_args!(
+                "invalid type '{}' for arg 'alternate-exchange' in {}",
+                super::arguments::type_name(other),
+                exchange_entity(&name, &vhost.name)
+            )));
+        }
+    }
+    let mut exchange = Exchange::new(kind, arguments);
+    exchange.durable = method.durable;
+    exchange.auto_delete = method.auto_delete;
+    exchange.internal = method.internal;
+    vhost.exchanges.insert(name, exchange);
+    Ok(())
+}
+
+fn assert_same_exchange(
+    entity: Entity<'_>,
+    exchange: &Exchange,
+    kind: ExchangeKind,
+    method: &exchange::Declare<'_>,
+    arguments: &FieldTable,
+) -> Result<(), Refusal> {
+    if exchange.kind != kind {
+        let quoted = |kind: ExchangeKind| format!("'{}'", kind.name());
+        return Err(inequivalent(entity, "type", quoted(kind), quoted(exchange.kind)));
+    }
+    assert_flag(entity, "durable", exchange.durable, method.durable)?;
+    assert_flag(entity, "auto_delete", exchange.auto_delete, method.auto_delete)?;
+    assert_flag(entity, "internal", exchange.internal, method.internal)?;
+    let name = "alternate-exchange";
+    assert_field(entity, name, exchange.arguments.get(name), arguments.get(name))
+}
+
+fn assert_flag(entity: Entity<'_>, name: &str, current: bool, received: bool) -> Result<(), Refusal> {
+    if current == received {
+        return Ok(());
+    }
+    Err(inequivalent(
+        entity,
+        name,
+        format_args!("'{received}'"),
+        format_args!("'{current}'"),
+    ))
+}
+
+/// The flags that a kind of queue can do without, refused in RabbitMQ's order.
+fn assert_properties(
+    entity: Entity<'_>,
+    kind: QueueKind,
+    method: &queue::Declare<'_>,
+) -> Result<(), Refusal> {
+    let invalid = |property| {
+        Err(Refusal::precondition(format_args!("invalid property '{property}' for {entity}")))
+    };
+    if kind == QueueKind::Classic {
+        if !method.durable && !method.exclusive {
+            // RabbitMQ 4.x denies this feature by default.
+            return Err(Refusal::new(ReplyCode::INTERNAL_ERROR, TRANSIENT));
+        }
+        return Ok(());
+    }
+    if method.auto_delete {
+        return invalid("auto-delete");
+    }
+    if method.exclusive {
+        return invalid("exclusive-owner");
+    }
+    if !method.durable {
+        return invalid("non-durable");
+    }
+    Ok(())
+}
+
+const TRANSIENT: &str = "Feature `transient_nonexcl_queues` is deprecated.\n\
+     By default, this feature is not permitted anymore.\n\
+     The feature will be removed from a future RabbitMQ version.";
