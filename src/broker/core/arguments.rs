@@ -165,13 +165,14 @@ pub(crate) fn assert_field(
         (None, None) => Ok(()),
         (Some(current), Some(received)) if equal(current, received) => Ok(()),
         // A classic queue need not say that it is one.
-        (None, Some(value)) | (Some(value), None) if name == "x-queue-type" && *value == classic => Ok(()),
-        (Some(current), Some(received)) => Err(inequivalent(
-            entity,
-            name,
-            quoted(received),
-            quoted(current),
-        )),
+        (None, Some(value)) | (Some(value), None)
+            if name == "x-queue-type" && *value == classic =>
+        {
+            Ok(())
+        }
+        (Some(current), Some(received)) => {
+            Err(inequivalent(entity, name, quoted(received), quoted(current)))
+        }
         (current, received) => Err(inequivalent(entity, name, shown(received), shown(current))),
     }
 }
@@ -252,10 +253,9 @@ fn kind_of(arguments: &FieldTable) -> Result<QueueKind, String> {
             b"classic" | b"" | b"undefined" => Ok(QueueKind::Classic),
             b"quorum" => Ok(QueueKind::Quorum),
             b"stream" => Ok(QueueKind::Stream),
-            other => Err(format!(
-                "\"unsupported queue type '{}'\"",
-                String::from_utf8_lossy(other)
-            )),
+            other => {
+                Err(format!("\"unsupported queue type '{}'\"", String::from_utf8_lossy(other)))
+            }
         },
         Some(other) => Err(unacceptable(other)),
     }
@@ -280,7 +280,9 @@ fn check(name: &str, value: &Value, arguments: &FieldTable) -> Result<(), String
                 None => Err("routing_key_but_no_dlx_defined".to_owned()),
             }
         }
-        "x-dead-letter-strategy" => one_of(value, &["at-most-once", "at-least-once"], "invalid_dlx_strategy"),
+        "x-dead-letter-strategy" => {
+            one_of(value, &["at-most-once", "at-least-once"], "invalid_dlx_strategy")
+        }
         "x-overflow" => one_of(
             value,
             &["drop-head", "reject-publish", "reject-publish-dlx"],
@@ -312,9 +314,9 @@ fn check(name: &str, value: &Value, arguments: &FieldTable) -> Result<(), String
 fn integer(value: &Value) -> Result<i64, String> {
     match value {
         Value::Timestamp(_) => Err("\"expected integer, got timestamp\"".to_owned()),
-        value => value
-            .as_i64()
-            .ok_or_else(|| format!("\"expected integer, got {}\"", type_name(value))),
+        value => {
+            value.as_i64().ok_or_else(|| format!("\"expected integer, got {}\"", type_name(value)))
+        }
     }
 }
 
@@ -341,11 +343,7 @@ fn string(value: &Value) -> Result<&str, String> {
 }
 
 fn one_of(value: &Value, known: &[&str], wrong: &str) -> Result<(), String> {
-    if known.contains(&string(value)?) {
-        Ok(())
-    } else {
-        Err(wrong.to_owned())
-    }
+    if known.contains(&string(value)?) { Ok(()) } else { Err(wrong.to_owned()) }
 }
 
 fn text<'a>(arguments: &'a FieldTable, name: &str) -> Option<&'a str> {

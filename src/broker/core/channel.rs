@@ -86,11 +86,7 @@ impl Confirms {
         self.last += 1;
         match self.due.back_mut() {
             Some(run) if run.ack == ack => run.last = self.last,
-            _ => self.due.push_back(Run {
-                first: self.last,
-                last: self.last,
-                ack,
-            }),
+            _ => self.due.push_back(Run { first: self.last, last: self.last, ack }),
         }
     }
 
@@ -167,10 +163,7 @@ impl Collected {
 }
 
 fn unknown_tag(tag: u64) -> Refusal {
-    Refusal::new(
-        ReplyCode::PRECONDITION_FAILED,
-        format_args!("unknown delivery tag {tag}"),
-    )
+    Refusal::new(ReplyCode::PRECONDITION_FAILED, format_args!("unknown delivery tag {tag}"))
 }
 
 #[cfg(test)]
@@ -183,11 +176,8 @@ mod tests {
         for ack in [true, true, false, true] {
             confirms.record(ack);
         }
-        let runs: Vec<_> = confirms
-            .take()
-            .iter()
-            .map(|run| (run.first, run.last, run.ack))
-            .collect();
+        let runs: Vec<_> =
+            confirms.take().iter().map(|run| (run.first, run.last, run.ack)).collect();
         assert_eq!(runs, [(1, 2, true), (3, 3, false), (4, 4, true)]);
         assert!(confirms.take().is_empty());
     }

@@ -45,22 +45,12 @@ pub(crate) struct Dead {
 impl Dead {
     /// Something that was in the queue.
     pub(crate) fn of_entry(queue: QueueId, entry: Entry, reason: Reason) -> Self {
-        Dead {
-            queue,
-            message: entry.message,
-            reason,
-            stored: true,
-        }
+        Dead { queue, message: entry.message, reason, stored: true }
     }
 
     /// Something that the queue did not take in.
     pub(crate) fn of_message(queue: QueueId, message: Arc<Message>, reason: Reason) -> Self {
-        Dead {
-            queue,
-            message,
-            reason,
-            stored: false,
-        }
+        Dead { queue, message, reason, stored: false }
     }
 }
 
@@ -114,10 +104,7 @@ fn is_cycle(target: &Name, deaths: &[Death]) -> bool {
     let Some(last) = deaths.iter().position(|death| death.queue == *target) else {
         return false;
     };
-    deaths
-        .iter()
-        .take(last + 1)
-        .all(|death| death.reason != Reason::Rejected.name())
+    deaths.iter().take(last + 1).all(|death| death.reason != Reason::Rejected.name())
 }
 
 fn letter(dead: &Dead, queue: &Name, exchange: Name, key: Option<Name>, time: u64) -> Message {
@@ -168,9 +155,8 @@ fn with_headers(mut properties: Properties, headers: FieldTable) -> Properties {
 /// comes first.
 fn record(deaths: &mut Vec<Death>, dead: &Dead, queue: &Name, time: u64) {
     let source = &*dead.message;
-    let known = deaths
-        .iter()
-        .position(|death| death.queue == *queue && death.reason == dead.reason.name());
+    let known =
+        deaths.iter().position(|death| death.queue == *queue && death.reason == dead.reason.name());
     let death = match known {
         Some(index) => {
             let mut death = deaths.remove(index);

@@ -99,7 +99,12 @@ impl Core {
     }
 
     /// basic.get
-    pub(crate) fn get(&mut self, at: At, method: &basic::Get<'_>, now: Time) -> Result<(), Refusal> {
+    pub(crate) fn get(
+        &mut self,
+        at: At,
+        method: &basic::Get<'_>,
+        now: Time,
+    ) -> Result<(), Refusal> {
         let name = self.named_queue(at, method.queue)?;
         let id = self.find_queue(at.conn, &name)?;
         self.touch(id, now);
@@ -146,11 +151,7 @@ impl Core {
         if no_ack {
             self.release(&entry.message);
         } else {
-            let unacked = Unacked {
-                queue,
-                entry,
-                consumer: None,
-            };
+            let unacked = Unacked { queue, entry, consumer: None };
             channel.unacked.insert(tag, unacked);
         }
         self.push(at.conn, output);
@@ -181,7 +182,11 @@ impl Core {
         while queue.consumers.waiting() {
             if queue.expiring {
                 while let Some(entry) = queue.ready.pop_expired(|due| due < now) {
-                    dead.push_back(super::Dead::of_entry(id, entry, super::dead_letter::Reason::Expired));
+                    dead.push_back(super::Dead::of_entry(
+                        id,
+                        entry,
+                        super::dead_letter::Reason::Expired,
+                    ));
                 }
             }
             if queue.log.is_none() && queue.ready.is_empty() {
@@ -190,15 +195,11 @@ impl Core {
             let Some((consumer_id, consumer)) = queue.consumers.next() else {
                 break;
             };
-            let at = At {
-                conn: consumer.conn,
-                channel: consumer.channel,
-            };
+            let at = At { conn: consumer.conn, channel: consumer.channel };
             let ready = consumer.has_room()
-                && match peers.get_mut(&at.conn) {
-                    Some(peer) => has_room(peer, at.channel, limit, id, consumer_id),
-                    None => false,
-                };
+                && peers
+                    .get_mut(&at.conn)
+                    .is_some_and(|peer| has_room(peer, consumer, limit, (id, consumer_id)));
             if !ready {
                 queue.consumers.park(consumer_id);
                 continue;
@@ -219,14 +220,6 @@ impl Core {
         if queue.expiring {
             self.arm(id);
         }
-        if self.queues.get(&id).is_some_and(|queue| queue.log.is_some()) {
-            self.rewind(id);
-        }
-    }
-
-    /// A stream's consumers that have read everything wait for what is appended next.
-    fn rewind(&mut self, id: QueueId) {
-        let _ = id;
     }
 
     fn new_consumer(
@@ -238,10 +231,8 @@ impl Core {
         arguments: &FieldTable,
         now: Time,
     ) -> Result<Consumer, Refusal> {
-        let channel = self
-            .peers
-            .get(&at.conn)
-            .and_then(|peer| match peer.channels.get(&at.channel) {
+        let channel =
+            self.peers.get(&at.conn).and_then(|peer| match peer.channels.get(&at.channel) {
                 Some(super::peer::Slot::Open(channel)) => Some(channel),
                 _ => None,
             });
@@ -269,19 +260,25 @@ impl Core {
 
 /// Whether the channel and the connection leave room. Where not, the consumer is noted there,
 /// to be called when they do.
-fn has_room(peer: &mut Peer, channel: u16, limit: usize, queue: QueueId, id: ConsumerId) -> bool {
-    if !peer.has_room(limit) {
-        peer.parked.push((queue, id));
-        return false;
-    }
-    match peer.channel(channel) {
-        Some(channel) if channel.has_room() => true,
-        Some(channel) => {
-            channel.parked.push((queue, id));
-            false
+fn has_room(
+    peer: &mut Peer,
+    consumer: &mut Consumer,
+    limit: usize,
+    who: (QueueId, ConsumerId),
+) -> bool {
+    let waits_in = if !peer.has_room(limit) {
+        &mut peer.parked
+    } else {
+        match peer.channel(consumer.channel) {
+            Some(channel) if channel.has_room() => return true,
+            Some(channel) => &mut channel.parked,
+            None => return false,
         }
-        None => false,
+    };
+    if !std::mem::replace(&mut consumer.noted, true) {
+        waits_in.push(who);
     }
+    false
 }
 
 /// Takes the next message for a consumer, and counts it.
@@ -355,11 +352,7 @@ fn hand(
     };
     if !consumer.no_ack {
         channel.to_consumers += 1;
-        let unacked = Unacked {
-            queue,
-            entry,
-            consumer: Some(id),
-        };
+        let unacked = Unacked { queue, entry, consumer: Some(id) };
         channel.unacked.insert(channel.last_tag, unacked);
     }
     peer.push(at.conn, output, wakes);
@@ -384,7 +377,11 @@ fn assert_polled(queue: &Queue, entity: Entity<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn priority_of(entity: Entity<'_>, kind: QueueKind, arguments: &FieldTable) -> Result<i32, Refusal> {
+fn priority_of(
+    entity: Entity<'_>,
+    kind: QueueKind,
+    arguments: &FieldTable,
+) -> Result<i32, Refusal> {
     let (foreign, module) = match kind {
         QueueKind::Classic => ("x-stream-offset", "rabbit_classic_queue"),
         QueueKind::Quorum => ("x-stream-offset", "rabbit_quorum_queue"),
@@ -398,7 +395,11 @@ fn priority_of(entity: Entity<'_>, kind: QueueKind, arguments: &FieldTable) -> R
     match arguments.get("x-priority") {
         None => Ok(0),
         Some(value) => match value.as_i64() {
-            Some(priority) => Ok(i32::try_from(priority).unwrap_or(if priority < 0 { i32::MIN } else { i32::MAX })),
+            Some(priority) => Ok(i32::try_from(priority).unwrap_or(if priority < 0 {
+                i32::MIN
+            } else {
+                i32::MAX
+            })),
             None => Err(Refusal::precondition(format_args!(
                 "invalid arg 'x-priority' for {entity}: \"expected integer, got {}\"",
                 type_name(value)

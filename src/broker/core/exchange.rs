@@ -122,10 +122,9 @@ impl Exchange {
             return Ok(false);
         }
         match (&mut self.index, pattern) {
-            (Index::Direct(keys), _) => keys
-                .entry(binding.key)
-                .or_default()
-                .push(binding.destination),
+            (Index::Direct(keys), _) => {
+                keys.entry(binding.key).or_default().push(binding.destination)
+            }
             (Index::Fanout(all), _) => all.push(binding.destination),
             (Index::Topic(trie), _) => trie.insert(binding.key.as_bytes(), binding.destination),
             (Index::Headers(patterns), Some(pattern)) => patterns.push((pattern, binding)),
@@ -201,12 +200,7 @@ impl VHost {
                 (Name::literal(name), exchange)
             })
             .collect();
-        VHost {
-            name,
-            exchanges,
-            queues: BTreeMap::new(),
-            bound: BTreeMap::new(),
-        }
+        VHost { name, exchanges, queues: BTreeMap::new(), bound: BTreeMap::new() }
     }
 
     /// Adds a binding; adding it again changes nothing.

@@ -55,11 +55,7 @@ impl HeadersPattern {
             (Some(found), wanted) => equal(found, wanted),
             (None, _) => false,
         };
-        if self.any {
-            self.fields.iter().any(holds)
-        } else {
-            self.fields.iter().all(holds)
-        }
+        if self.any { self.fields.iter().any(holds) } else { self.fields.iter().all(holds) }
     }
 }
 

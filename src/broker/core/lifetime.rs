@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Core, Message, deadline,
+    Core, Message,
     dead_letter::{Dead, Reason},
+    deadline,
     queue::{Queue, QueueId},
 };
 use crate::fsm::Time;
@@ -34,10 +35,7 @@ impl Queue {
     /// Whether it has stood unused for as long as `x-expires` allows.
     fn is_unused(&self, now: Time) -> bool {
         self.consumers.is_empty()
-            && self
-                .settings
-                .expires
-                .is_some_and(|expires| deadline(self.used, expires) <= now)
+            && self.settings.expires.is_some_and(|expires| deadline(self.used, expires) <= now)
     }
 
     fn next_due(&self) -> Option<Time> {

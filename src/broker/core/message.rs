@@ -47,11 +47,7 @@ impl Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Body {
-            size: bytes.len(),
-            first: bytes,
-            rest: Vec::new(),
-        }
+        Body { size: bytes.len(), first: bytes, rest: Vec::new() }
     }
 }
 
@@ -133,7 +129,10 @@ impl Message {
     }
 
     /// The properties with these headers put over the ones they carry.
-    pub(crate) fn properties_with(&self, added: impl IntoIterator<Item = (&'static str, Value)>) -> Bytes {
+    pub(crate) fn properties_with(
+        &self,
+        added: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Bytes {
         let mut properties = decode(&self.properties).unwrap_or_default();
         let mut headers = headers_of(&properties);
         for (name, value) in added {
@@ -237,17 +236,13 @@ pub(crate) fn put(table: &mut FieldTable, name: &str, value: Value) {
 }
 
 fn undecodable() -> Refusal {
-    Refusal::new(
-        crate::wire::ReplyCode::FRAME_ERROR,
-        "cannot decode content properties",
-    )
+    Refusal::new(crate::wire::ReplyCode::FRAME_ERROR, "cannot decode content properties")
 }
 
 /// RabbitMQ's reading of the expiration property: decimal digits alone, at most ten years.
 fn parse_expiration(text: &str) -> Result<u64, Refusal> {
-    let refused = |why: String| {
-        Refusal::precondition(format_args!("invalid expiration '{text}': {why}"))
-    };
+    let refused =
+        |why: String| Refusal::precondition(format_args!("invalid expiration '{text}': {why}"));
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digits = unsigned.len() - unsigned.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     if digits == 0 {

@@ -5,7 +5,7 @@
 //! | Question | File |
 //! |---|---|
 //! | what does a connection or channel hold | `peer`, `channel` |
-//! | declare, bind, delete | `topology`, `arguments`, `exchange` |
+//! | declare, bind, delete | `topology`, `declare_queue`, `arguments`, `exchange` |
 //! | publish, route, confirm, return | `publish`, `exchange`, `topic`, `headers` |
 //! | consume, deliver, get | `deliver`, `queue`, `stream` |
 //! | ack, reject, requeue, recover, commit | `settle`, `transaction` |
@@ -15,6 +15,7 @@
 mod arguments;
 mod channel;
 mod dead_letter;
+mod declare_queue;
 mod deliver;
 mod exchange;
 mod headers;
@@ -73,6 +74,8 @@ pub(crate) struct Limits {
     pub(crate) backlog: usize,
     /// Octets that one transaction may hold.
     pub(crate) transaction: usize,
+    /// Whether queues may be neither durable nor exclusive.
+    pub(crate) transient_queues: bool,
 }
 
 impl Default for Limits {
@@ -83,6 +86,7 @@ impl Default for Limits {
             memory: None,
             backlog: 1024 * 1024,
             transaction: 256 * 1024 * 1024,
+            transient_queues: false,
         }
     }
 }
@@ -115,6 +119,8 @@ pub(crate) struct Core {
     stored: usize,
     /// Whether publishers are blocked by decree, whatever is stored.
     alarm: bool,
+    /// Whether memory was short when it was last looked at.
+    was_short: bool,
     /// What is done wrong on purpose.
     pub(crate) mischief: Mischief,
     /// Seconds since 1970 at the origin of the core's time.
@@ -153,6 +159,7 @@ impl Core {
             reply_addresses: BTreeMap::new(),
             stored: 0,
             alarm: false,
+            was_short: false,
             mischief: Mischief::default(),
             epoch,
             seed,
@@ -183,9 +190,7 @@ impl Core {
 
     /// Whether these credentials are good.
     pub(crate) fn authenticate(&self, user: &[u8], password: &[u8]) -> bool {
-        self.users
-            .get(user)
-            .is_some_and(|known| same(&known.password, password))
+        self.users.get(user).is_some_and(|known| same(&known.password, password))
     }
 
     /// The connections that have something to send since the last call.
@@ -235,11 +240,7 @@ impl Core {
 /// Compares without telling by its duration where the difference is.
 fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .fold(0, |differing, (one, other)| differing | (one ^ other))
-            == 0
+        && one.iter().zip(other).fold(0, |differing, (one, other)| differing | (one ^ other)) == 0
 }
 
 /// The finalizer of splitmix64: every bit of the input changes half the bits of the output.

@@ -17,11 +17,7 @@ impl Name {
 
     /// A name that owns a copy of these octets.
     pub(crate) fn copy(octets: &[u8]) -> Self {
-        if octets.is_empty() {
-            Name::EMPTY
-        } else {
-            Name(Bytes::copy_from_slice(octets))
-        }
+        if octets.is_empty() { Name::EMPTY } else { Name(Bytes::copy_from_slice(octets)) }
     }
 
     /// A name that shares these octets.

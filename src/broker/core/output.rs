@@ -34,20 +34,11 @@ pub(crate) enum Output {
     /// basic.return of a mandatory message that had nowhere to go
     Return { channel: u16, message: Arc<Message> },
     /// basic.ack or basic.nack to a publisher
-    Confirm {
-        channel: u16,
-        tag: u64,
-        multiple: bool,
-        ack: bool,
-    },
+    Confirm { channel: u16, tag: u64, multiple: bool, ack: bool },
     /// basic.cancel: the queue is gone
     Cancel { channel: u16, consumer: Name },
     /// channel.close
-    CloseChannel {
-        channel: u16,
-        refusal: Refusal,
-        method: MethodId,
-    },
+    CloseChannel { channel: u16, refusal: Refusal, method: MethodId },
     /// connection.close
     CloseConnection { refusal: Refusal, method: MethodId },
     /// connection.blocked
@@ -68,11 +59,7 @@ pub(crate) enum Reply {
     ExchangeDeleteOk,
     ExchangeBindOk,
     ExchangeUnbindOk,
-    QueueDeclareOk {
-        name: Name,
-        messages: u32,
-        consumers: u32,
-    },
+    QueueDeclareOk { name: Name, messages: u32, consumers: u32 },
     QueueBindOk,
     QueueUnbindOk,
     QueuePurgeOk(u32),
@@ -92,9 +79,9 @@ impl Output {
     /// Octets that it keeps from being freed, by which a slow reader is held back.
     pub(crate) fn cost(&self) -> usize {
         match self {
-            Output::Deliver { message, .. } | Output::GetOk { message, .. } | Output::Return { message, .. } => {
-                message.cost()
-            }
+            Output::Deliver { message, .. }
+            | Output::GetOk { message, .. }
+            | Output::Return { message, .. } => message.cost(),
             _ => 64,
         }
     }

@@ -169,7 +169,13 @@ impl Core {
     }
 
     /// Closes a connection from the broker's side.
-    pub(crate) fn close_connection(&mut self, conn: ConnId, refusal: Refusal, method: MethodId, now: Time) {
+    pub(crate) fn close_connection(
+        &mut self,
+        conn: ConnId,
+        refusal: Refusal,
+        method: MethodId,
+        now: Time,
+    ) {
         if self.peers.get(&conn).is_some_and(|peer| !peer.closed) {
             self.close(conn, now);
             self.push(conn, Output::CloseConnection { refusal, method });
@@ -213,9 +219,6 @@ impl Core {
     /// Ends a channel: its consumers go, its unsettled deliveries return to their queues.
     /// The number is free afterwards.
     pub(crate) fn close_channel(&mut self, at: At, now: Time) {
-        let Some(peer) = self.peers.get_mut(&at.conn) else {
-            return;
-        };
         // Outcomes that are known are told before the end.
         self.flush_confirms(at);
         let Some(peer) = self.peers.get_mut(&at.conn) else {
@@ -257,14 +260,7 @@ impl Core {
         if let Some(peer) = self.peers.get_mut(&at.conn) {
             peer.channels.insert(at.channel, Slot::Closing);
         }
-        self.push(
-            at.conn,
-            Output::CloseChannel {
-                channel: at.channel,
-                refusal,
-                method,
-            },
-        );
+        self.push(at.conn, Output::CloseChannel { channel: at.channel, refusal, method });
     }
 
     /// The peer has confirmed the closing of a channel: its number is free again.
@@ -274,6 +270,12 @@ impl Core {
         {
             peer.channels.remove(&at.channel);
         }
+    }
+
+    /// Answers channel.close. It came while the broker was closing the channel, too: the number
+    /// is free then only with the answer to that.
+    pub(crate) fn confirm_close(&mut self, at: At) {
+        self.reply(at, Reply::ChannelCloseOk);
     }
 
     /// Takes what a connection is to be sent. `into` is empty and comes back full; its memory
@@ -301,6 +303,7 @@ impl Core {
     /// Tells publishers on a connection what became of their messages, as far as it is known.
     /// Called once per batch of input, so that one frame confirms many messages.
     pub(crate) fn flush(&mut self, conn: ConnId) {
+        self.watch_memory(conn);
         while let Some(peer) = self.peers.get_mut(&conn)
             && let Some(channel) = peer.confirming.pop_first()
         {
@@ -316,7 +319,8 @@ impl Core {
         let Some(peer) = peers.get_mut(&at.conn) else {
             return;
         };
-        let Some(Mode::Confirm(confirms)) = peer.channel(at.channel).map(|channel| &mut channel.mode)
+        let Some(Mode::Confirm(confirms)) =
+            peer.channel(at.channel).map(|channel| &mut channel.mode)
         else {
             return;
         };
@@ -376,6 +380,17 @@ impl Core {
         }
     }
 
+    /// Announces an alarm that came or went, or that a new publisher does not know of.
+    fn watch_memory(&mut self, conn: ConnId) {
+        let short = self.is_short();
+        let news = short != self.was_short
+            || (short && self.peers.get(&conn).is_some_and(|peer| peer.publishes && !peer.blocked));
+        if news {
+            self.was_short = short;
+            self.announce_alarm();
+        }
+    }
+
     fn is_short(&self) -> bool {
         self.alarm || self.limits.memory.is_some_and(|limit| self.stored > limit)
     }
@@ -391,7 +406,7 @@ impl Core {
         }
     }
 
-    pub(super) fn reply(&mut self, at: At, reply: Reply) {
+    pub(crate) fn reply(&mut self, at: At, reply: Reply) {
         self.push(at.conn, Output::Reply(at.channel, reply));
     }
 
@@ -405,15 +420,12 @@ impl Core {
     /// An open channel and the connection it belongs to. The session only passes methods of
     /// channels that are open, so that a failure is the broker's own.
     pub(super) fn channel(&mut self, at: At) -> Result<&mut Channel, Refusal> {
-        self.peers
-            .get_mut(&at.conn)
-            .and_then(|peer| peer.channel(at.channel))
-            .ok_or_else(|| {
-                Refusal::new(
-                    ReplyCode::CHANNEL_ERROR,
-                    format_args!("expected 'channel.open' on channel {}", at.channel),
-                )
-            })
+        self.peers.get_mut(&at.conn).and_then(|peer| peer.channel(at.channel)).ok_or_else(|| {
+            Refusal::new(
+                ReplyCode::CHANNEL_ERROR,
+                format_args!("expected 'channel.open' on channel {}", at.channel),
+            )
+        })
     }
 
     pub(super) fn notifies_cancel(&self, conn: ConnId) -> bool {
@@ -424,6 +436,9 @@ impl Core {
         let mut touched = BTreeSet::new();
         for (queue, consumer) in parked {
             if let Some(queue) = self.queues.get_mut(&queue) {
+                if let Some(consumer) = queue.consumers.get_mut(consumer) {
+                    consumer.noted = false;
+                }
                 queue.consumers.wait(consumer);
             }
             touched.insert(queue);

@@ -37,7 +37,7 @@ impl Core {
         }
         let mut queues = std::mem::take(&mut self.routed);
         self.vhost_of(at.conn)?.route(&message.exchange, &message, &mut queues);
-        let result = self.take_in(at, message, &mut queues, method.mandatory, now);
+        let result = self.take_in(at, message, &queues, method.mandatory, now);
         self.routed = queues;
         result
     }
@@ -47,7 +47,7 @@ impl Core {
         &mut self,
         at: At,
         message: Arc<Message>,
-        queues: &mut Vec<QueueId>,
+        queues: &[QueueId],
         mandatory: bool,
         now: Time,
     ) -> Result<(), Refusal> {
@@ -60,11 +60,7 @@ impl Core {
                     format_args!("a transaction holds more than {limit} octets"),
                 ));
             }
-            transaction.publishes.push(Pending {
-                message,
-                queues: queues.clone(),
-                mandatory,
-            });
+            transaction.publishes.push(Pending { message, queues: queues.to_vec(), mandatory });
             return Ok(());
         }
         let confirms = matches!(self.channel(at)?.mode, Mode::Confirm(_));
@@ -114,6 +110,7 @@ impl Core {
         if let Some(log) = &mut queue.log {
             let freed = log.append(Arc::clone(message), now, settings.max_bytes, settings.max_age);
             self.stored = self.stored.saturating_sub(freed);
+            queue.consumers.wait_all();
             self.dispatch(id, now);
             return true;
         }
@@ -167,9 +164,7 @@ impl Core {
                 let name = Name::copy(name);
                 let entity = exchange_entity(&name, &vhost.name);
                 Err(match found {
-                    Some(_) => {
-                        Refusal::access(format_args!("cannot publish to internal {entity}"))
-                    }
+                    Some(_) => Refusal::access(format_args!("cannot publish to internal {entity}")),
                     None => Refusal::not_found(entity),
                 })
             }
@@ -185,10 +180,10 @@ impl Core {
     ) -> Result<Message, Refusal> {
         let (mut facts, properties) = message::facts(&content.properties)?;
         let mut raw = content.properties;
-        if let Some(mut properties) = properties {
-            if self.adapt(at, &mut properties, &mut facts)? {
-                raw = message::encode(&properties);
-            }
+        if let Some(mut properties) = properties
+            && self.adapt(at, &mut properties, &mut facts)?
+        {
+            raw = message::encode(&properties);
         }
         Ok(Message {
             exchange,

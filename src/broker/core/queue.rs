@@ -6,13 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    ConnId,
-    arguments::Settings,
-    message::Message,
-    name::Name,
-    stream::Log,
-};
+use super::{ConnId, arguments::Settings, message::Message, name::Name, stream::Log};
 use crate::{fsm::Time, wire::FieldTable};
 
 /// Names a queue for good: ids are not used again.
@@ -97,13 +91,8 @@ impl Ready {
 
     /// Appends a new message.
     pub(crate) fn publish(&mut self, message: Arc<Message>, expires: Option<Time>) {
-        let entry = Entry {
-            place: self.next_place,
-            message,
-            expires,
-            redelivered: false,
-            returns: 0,
-        };
+        let entry =
+            Entry { place: self.next_place, message, expires, redelivered: false, returns: 0 };
         self.next_place += 1;
         self.count_in(&entry);
         if let Some(lane) = self.lane(entry.message.facts.priority) {
@@ -118,11 +107,6 @@ impl Ready {
             let at = lane.partition_point(|have| have.place < entry.place);
             lane.insert(at, entry);
         }
-    }
-
-    /// The message that goes next.
-    pub(crate) fn front(&self) -> Option<&Entry> {
-        self.lanes.iter().rev().find_map(VecDeque::front)
     }
 
     /// Takes the message that goes next.
@@ -146,10 +130,7 @@ impl Ready {
 
     /// When the first of the heads expires.
     pub(crate) fn next_expiry(&self) -> Option<Time> {
-        self.lanes
-            .iter()
-            .filter_map(|lane| lane.front().and_then(|head| head.expires))
-            .min()
+        self.lanes.iter().filter_map(|lane| lane.front().and_then(|head| head.expires)).min()
     }
 
     /// Takes all messages.
@@ -196,6 +177,8 @@ pub(crate) struct Consumer {
     pub(crate) offset: u64,
     /// Whether it stands in the ring, waiting for messages.
     waiting: bool,
+    /// Whether its channel or connection has noted that it waits for them.
+    pub(crate) noted: bool,
 }
 
 impl Consumer {
@@ -212,6 +195,7 @@ impl Consumer {
             unacked: 0,
             offset: 0,
             waiting: false,
+            noted: false,
         }
     }
 
@@ -235,10 +219,7 @@ pub(crate) struct Consumers {
 impl Consumers {
     /// Without consumers; `single` is `x-single-active-consumer`.
     pub(crate) fn new(single: bool) -> Self {
-        Consumers {
-            single,
-            ..Consumers::default()
-        }
+        Consumers { single, ..Consumers::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -300,10 +281,20 @@ impl Consumers {
             && !consumer.waiting
         {
             consumer.waiting = true;
-            self.rings
-                .entry(Reverse(consumer.priority))
-                .or_default()
-                .push_back(id);
+            self.rings.entry(Reverse(consumer.priority)).or_default().push_back(id);
+        }
+    }
+
+    /// Puts all that are not held back into their rings: something was appended to a stream.
+    pub(crate) fn wait_all(&mut self) {
+        let idle: Vec<ConsumerId> = self
+            .all
+            .iter()
+            .filter(|(_, consumer)| !consumer.waiting && !consumer.noted && consumer.has_room())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in idle {
+            self.wait(id);
         }
     }
 
@@ -351,10 +342,7 @@ mod tests {
             routing_key: Name::EMPTY,
             properties: bytes::Bytes::from_static(&[0, 0]),
             body: Body::from(bytes::Bytes::from(vec![0; size])),
-            facts: Facts {
-                priority,
-                ..Facts::default()
-            },
+            facts: Facts { priority, ..Facts::default() },
             deaths: Vec::new(),
         })
     }

@@ -18,10 +18,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// A refusal with this code and text.
     pub(crate) fn new(code: ReplyCode, detail: impl Display) -> Self {
-        Refusal {
-            code,
-            detail: detail.to_string(),
-        }
+        Refusal { code, detail: detail.to_string() }
     }
 
     /// 404: what was named does not exist.
@@ -97,15 +94,8 @@ mod tests {
 
     #[test]
     fn texts_are_rabbitmqs_and_fit_a_short_string() {
-        let what = Entity {
-            kind: "queue",
-            name: &Name::from("q"),
-            vhost: &Name::from("/"),
-        };
-        assert_eq!(
-            Refusal::not_found(what).text(),
-            "NOT_FOUND - no queue 'q' in vhost '/'"
-        );
+        let what = Entity { kind: "queue", name: &Name::from("q"), vhost: &Name::from("/") };
+        assert_eq!(Refusal::not_found(what).text(), "NOT_FOUND - no queue 'q' in vhost '/'");
         let long = Refusal::precondition("ä".repeat(300)).text();
         assert!(long.len() <= 255 && long.starts_with("PRECONDITION_FAILED - ä"));
     }

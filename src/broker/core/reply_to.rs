@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    At, Core, Message, Name, Output, Refusal, Reply, channel::ReplyConsumer,
-};
+use super::{At, Core, Message, Name, Output, Refusal, Reply, channel::ReplyConsumer};
 use crate::wire::{Properties, method::basic};
 
 /// The name that clients consume from and put into reply_to.
@@ -33,10 +31,7 @@ impl Core {
         }
         let address = self.generate_name("amq.rabbitmq.reply-to.");
         self.reply_addresses.insert(address.clone(), at);
-        self.channel(at)?.reply_consumer = Some(ReplyConsumer {
-            tag: tag.clone(),
-            address,
-        });
+        self.channel(at)?.reply_consumer = Some(ReplyConsumer { tag: tag.clone(), address });
         self.answer(at, method.no_wait, Reply::ConsumeOk(tag));
         Ok(())
     }

@@ -8,10 +8,7 @@ use super::{
     dead_letter::{Dead, Reason},
     queue::QueueId,
 };
-use crate::{
-    fsm::Time,
-    wire::method::basic,
-};
+use crate::{fsm::Time, wire::method::basic};
 
 impl Core {
     /// basic.ack
@@ -26,7 +23,12 @@ impl Core {
     }
 
     /// basic.reject
-    pub(crate) fn reject(&mut self, at: At, method: &basic::Reject, now: Time) -> Result<(), Refusal> {
+    pub(crate) fn reject(
+        &mut self,
+        at: At,
+        method: &basic::Reject,
+        now: Time,
+    ) -> Result<(), Refusal> {
         let how = requeue_or_reject(method.requeue);
         self.settle(at, how, method.delivery_tag, false, now)
     }
@@ -76,7 +78,13 @@ impl Core {
     }
 
     /// Settles deliveries that were taken from the channel, then serves whoever waited for that.
-    pub(super) fn settle_all(&mut self, at: At, how: Settle, taken: Vec<(u64, Unacked)>, now: Time) {
+    pub(super) fn settle_all(
+        &mut self,
+        at: At,
+        how: Settle,
+        taken: Vec<(u64, Unacked)>,
+        now: Time,
+    ) {
         let mut touched = BTreeSet::new();
         let mut parked = false;
         for (_, one) in taken {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{arguments::parse_age, message::Message, refusal::Refusal, refusal::Entity};
+use super::{arguments::parse_age, message::Message, refusal::Entity, refusal::Refusal};
 use crate::{
     fsm::Time,
     wire::{FieldTable, Value},
@@ -119,7 +119,9 @@ pub(crate) fn start_of(
         ))
     };
     match value {
-        Value::Timestamp(seconds) => Ok(Start::Since(Time::from_secs(seconds.saturating_sub(epoch)))),
+        Value::Timestamp(seconds) => {
+            Ok(Start::Since(Time::from_secs(seconds.saturating_sub(epoch))))
+        }
         Value::LongString(_) => match value.as_str() {
             Some("first") => Ok(Start::First),
             Some("last") => Ok(Start::Last),

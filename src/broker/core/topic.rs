@@ -36,10 +36,7 @@ const ROOT: usize = 0;
 impl<T: PartialEq + Clone> TopicTrie<T> {
     /// An empty trie.
     pub(crate) fn new() -> Self {
-        TopicTrie {
-            nodes: vec![Node::new(None, false)],
-            free: Vec::new(),
-        }
+        TopicTrie { nodes: vec![Node::new(None, false)], free: Vec::new() }
     }
 
     /// Adds a value under a pattern. The same value may be added under many patterns.
@@ -131,43 +128,27 @@ impl<T: PartialEq + Clone> TopicTrie<T> {
             return found;
         }
         let node = Node::new(Some((at, edge.clone())), edge == Edge::Hash);
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.nodes[index] = node;
-                index
-            }
-            None => {
-                self.nodes.push(node);
-                self.nodes.len() - 1
-            }
-        };
-        let parent = &mut self.nodes[at];
-        match edge {
-            Edge::Word(word) => {
-                parent.words.insert(word, index);
-            }
-            Edge::Star => parent.star = Some(index),
-            Edge::Hash => parent.hash = Some(index),
+        let index = self.free.pop().unwrap_or(self.nodes.len());
+        match self.nodes.get_mut(index) {
+            Some(free) => *free = node,
+            None => self.nodes.push(node),
+        }
+        if let Some(parent) = self.nodes.get_mut(at) {
+            parent.link(edge, index);
         }
         index
     }
 
     fn prune(&mut self, from: usize) {
         let mut at = from;
-        while let Some(node) = self.nodes.get(at).filter(|node| node.is_empty()) {
-            let Some((parent, edge)) = node.parent.clone() else {
+        while let Some(node) = self.nodes.get_mut(at).filter(|node| node.is_empty()) {
+            let Some((parent, edge)) = node.parent.take() else {
                 return;
             };
-            let above = &mut self.nodes[parent];
-            match edge {
-                Edge::Word(word) => {
-                    above.words.remove(&word);
-                }
-                Edge::Star => above.star = None,
-                Edge::Hash => above.hash = None,
-            }
-            self.nodes[at].parent = None;
             self.free.push(at);
+            if let Some(above) = self.nodes.get_mut(parent) {
+                above.unlink(&edge);
+            }
             at = parent;
         }
     }
@@ -175,13 +156,26 @@ impl<T: PartialEq + Clone> TopicTrie<T> {
 
 impl<T> Node<T> {
     fn new(parent: Option<(usize, Edge)>, loops: bool) -> Self {
-        Node {
-            parent,
-            words: BTreeMap::new(),
-            star: None,
-            hash: None,
-            loops,
-            values: Vec::new(),
+        Node { parent, words: BTreeMap::new(), star: None, hash: None, loops, values: Vec::new() }
+    }
+
+    fn link(&mut self, edge: Edge, child: usize) {
+        match edge {
+            Edge::Word(word) => {
+                self.words.insert(word, child);
+            }
+            Edge::Star => self.star = Some(child),
+            Edge::Hash => self.hash = Some(child),
+        }
+    }
+
+    fn unlink(&mut self, edge: &Edge) {
+        match edge {
+            Edge::Word(word) => {
+                self.words.remove(word);
+            }
+            Edge::Star => self.star = None,
+            Edge::Hash => self.hash = None,
         }
     }
 
@@ -203,8 +197,7 @@ fn edge(word: &[u8]) -> Edge {
 
 /// The words of a key. The empty key has none, as RabbitMQ has it: `*` does not match it.
 fn words(key: &[u8]) -> impl Iterator<Item = &[u8]> {
-    key.split(|&byte| byte == b'.')
-        .filter(move |_| !key.is_empty())
+    key.split(|&byte| byte == b'.').filter(move |_| !key.is_empty())
 }
 
 #[cfg(test)]
@@ -242,7 +235,8 @@ mod tests {
             match (pattern.split_first(), key.split_first()) {
                 (None, None) => true,
                 (Some((&"#", rest)), _) => {
-                    slow(rest, key) || key.split_first().is_some_and(|(_, tail)| slow(pattern, tail))
+                    slow(rest, key)
+                        || key.split_first().is_some_and(|(_, tail)| slow(pattern, tail))
                 }
                 (Some((&"*", rest)), Some((_, tail))) => slow(rest, tail),
                 (Some((word, rest)), Some((have, tail))) => word == have && slow(rest, tail),
@@ -269,9 +263,8 @@ mod tests {
             trie.matches(key.as_bytes(), |&index| found.push(index));
             found.sort_unstable();
             let key: Vec<&str> = key.split('.').filter(|_| !key.is_empty()).collect();
-            let expected: Vec<usize> = (0..patterns.len())
-                .filter(|&index| slow(&patterns[index], &key))
-                .collect();
+            let expected: Vec<usize> =
+                (0..patterns.len()).filter(|&index| slow(&patterns[index], &key)).collect();
             assert_eq!(found, expected, "{key:?}");
         }
     }

@@ -2,11 +2,11 @@
 
 use super::{
     At, ConnId, Core, Name, Output, Refusal, Reply,
-    arguments::{QueueKind, Settings, assert_equivalent, assert_field, inequivalent},
+    arguments::{QueueKind, assert_field, inequivalent},
     exchange::{Binding, Destination, Exchange, ExchangeKind, VHost, canonical},
-    queue::{Consumers, Queue, QueueId, Ready},
+    queue::QueueId,
     refusal::Entity,
-    reply_to::{ANY_ADDRESS, is_address},
+    reply_to::is_address,
     stream::Log,
 };
 use crate::{
@@ -76,7 +76,14 @@ impl Core {
     ) -> Result<(), Refusal> {
         let destination = clean(method.destination);
         let source = clean(method.source);
-        self.bind_exchange(at.conn, &source, destination, method.routing_key, method.arguments, true)?;
+        self.bind_exchange(
+            at.conn,
+            &source,
+            destination,
+            method.routing_key,
+            method.arguments,
+            true,
+        )?;
         self.answer(at, method.no_wait, Reply::ExchangeBindOk);
         Ok(())
     }
@@ -89,33 +96,15 @@ impl Core {
     ) -> Result<(), Refusal> {
         let destination = clean(method.destination);
         let source = clean(method.source);
-        self.bind_exchange(at.conn, &source, destination, method.routing_key, method.arguments, false)?;
+        self.bind_exchange(
+            at.conn,
+            &source,
+            destination,
+            method.routing_key,
+            method.arguments,
+            false,
+        )?;
         self.answer(at, method.no_wait, Reply::ExchangeUnbindOk);
-        Ok(())
-    }
-
-    /// queue.declare
-    pub(crate) fn queue_declare(
-        &mut self,
-        at: At,
-        method: &queue::Declare<'_>,
-        now: Time,
-    ) -> Result<(), Refusal> {
-        let name = clean(method.queue);
-        let (name, messages, consumers) = if is_address(&name) {
-            self.declare_reply_address(at, name)?
-        } else if method.passive {
-            self.find_declared(at, name, now)?
-        } else {
-            self.declare_queue(at, name, method, now)?
-        };
-        self.channel(at)?.last_queue = name.clone();
-        let reply = Reply::QueueDeclareOk {
-            name,
-            messages,
-            consumers,
-        };
-        self.answer(at, method.no_wait, reply);
         Ok(())
     }
 
@@ -133,7 +122,11 @@ impl Core {
     }
 
     /// queue.unbind
-    pub(crate) fn queue_unbind(&mut self, at: At, method: &queue::Unbind<'_>) -> Result<(), Refusal> {
+    pub(crate) fn queue_unbind(
+        &mut self,
+        at: At,
+        method: &queue::Unbind<'_>,
+    ) -> Result<(), Refusal> {
         let name = self.named_queue(at, method.queue)?;
         let key = match method.routing_key.is_empty() && method.queue.is_empty() {
             true => name.clone(),
@@ -213,14 +206,13 @@ impl Core {
             owner.exclusive.remove(&id);
         }
         for (_, consumer) in queue.consumers.iter() {
-            if let Ok(channel) = self.channel(At { conn: consumer.conn, channel: consumer.channel }) {
+            if let Ok(channel) = self.channel(At { conn: consumer.conn, channel: consumer.channel })
+            {
                 channel.consumers.remove(&consumer.tag);
             }
             if self.notifies_cancel(consumer.conn) {
-                let cancel = Output::Cancel {
-                    channel: consumer.channel,
-                    consumer: consumer.tag.clone(),
-                };
+                let cancel =
+                    Output::Cancel { channel: consumer.channel, consumer: consumer.tag.clone() };
                 self.push(consumer.conn, cancel);
             }
         }
@@ -232,10 +224,9 @@ impl Core {
             return Ok(clean(name));
         }
         match &self.channel(at)?.last_queue {
-            last if last.is_empty() => Err(Refusal::new(
-                ReplyCode::NOT_FOUND,
-                "no previously declared queue",
-            )),
+            last if last.is_empty() => {
+                Err(Refusal::new(ReplyCode::NOT_FOUND, "no previously declared queue"))
+            }
             last => Ok(last.clone()),
         }
     }
@@ -260,139 +251,6 @@ impl Core {
         self.vhosts
             .get_mut(index)
             .ok_or_else(|| Refusal::new(ReplyCode::INTERNAL_ERROR, "the connection is not open"))
-    }
-
-    fn declare_queue(
-        &mut self,
-        at: At,
-        name: Name,
-        method: &queue::Declare<'_>,
-        now: Time,
-    ) -> Result<(Name, u32, u32), Refusal> {
-        let mut arguments = decode(method.arguments)?;
-        if arguments.get("x-queue-type").is_none() {
-            let classic = Value::LongString(bytes::Bytes::from_static(b"classic"));
-            super::message::put(&mut arguments, "x-queue-type", classic);
-        }
-        let name = if name.is_empty() {
-            self.server_name(&arguments)?
-        } else {
-            name
-        };
-        let vhost = self.vhost_of(at.conn)?;
-        let vhost_name = vhost.name.clone();
-        let entity = queue_entity(&name, &vhost_name);
-        if let Some(&id) = vhost.queues.get(&name) {
-            self.assert_same_queue(at.conn, id, entity, method, &arguments)?;
-            self.touch(id, now);
-            let (messages, consumers) = self.counts(id, now);
-            return Ok((name, messages, consumers));
-        }
-        if name.as_bytes().starts_with(b"amq.") && !method.queue.is_empty() {
-            return Err(Refusal::access(format_args!(
-                "queue name '{name}' contains reserved prefix 'amq.*'"
-            )));
-        }
-        let settings = Settings::read(entity, &arguments)?;
-        assert_properties(entity, settings.kind, method)?;
-        self.insert_queue(at.conn, name.clone(), settings, method, arguments, now);
-        Ok((name, 0, 0))
-    }
-
-    fn insert_queue(
-        &mut self,
-        conn: ConnId,
-        name: Name,
-        settings: Settings,
-        method: &queue::Declare<'_>,
-        arguments: FieldTable,
-        now: Time,
-    ) {
-        self.last_queue += 1;
-        let id = QueueId(self.last_queue);
-        let Some(peer) = self.peers.get_mut(&conn) else {
-            return;
-        };
-        if method.exclusive {
-            peer.exclusive.insert(id);
-        }
-        if let Some(vhost) = self.vhosts.get_mut(peer.vhost) {
-            vhost.queues.insert(name.clone(), id);
-        }
-        let queue = Queue {
-            name,
-            vhost: peer.vhost,
-            // As in RabbitMQ: what ends with a connection does not outlive the broker.
-            durable: method.durable && !method.exclusive,
-            auto_delete: method.auto_delete,
-            owner: method.exclusive.then_some(conn),
-            arguments,
-            ready: Ready::new(settings.max_priority),
-            log: (settings.kind == QueueKind::Stream).then(Log::default),
-            consumers: Consumers::new(settings.single_active),
-            unacked: 0,
-            expiring: settings.message_ttl.is_some(),
-            settings,
-            used: now,
-            timer: None,
-        };
-        self.queues.insert(id, queue);
-        self.arm(id);
-    }
-
-    fn server_name(&mut self, arguments: &FieldTable) -> Result<Name, Refusal> {
-        match arguments.get("x-queue-type").and_then(Value::as_str) {
-            Some(kind @ ("quorum" | "stream")) => Err(Refusal::precondition(format_args!(
-                "Cannot declare a server-named queue for type rabbit_{kind}_queue"
-            ))),
-            _ => Ok(self.generate_name("amq.gen-")),
-        }
-    }
-
-    fn find_declared(&mut self, at: At, name: Name, now: Time) -> Result<(Name, u32, u32), Refusal> {
-        let name = match name.is_empty() {
-            true => self.named_queue(at, ShortStr::empty())?,
-            false => name,
-        };
-        let id = self.find_queue(at.conn, &name)?;
-        self.touch(id, now);
-        let (messages, consumers) = self.counts(id, now);
-        Ok((name, messages, consumers))
-    }
-
-    fn declare_reply_address(&mut self, at: At, name: Name) -> Result<(Name, u32, u32), Refusal> {
-        if name != ANY_ADDRESS && !self.reply_addresses.contains_key(&name) {
-            let vhost = self.vhost_of(at.conn)?.name.clone();
-            return Err(Refusal::not_found(queue_entity(&name, &vhost)));
-        }
-        Ok((name, 0, 1))
-    }
-
-    fn counts(&mut self, id: QueueId, now: Time) -> (u32, u32) {
-        self.expire(id, now);
-        self.queues.get(&id).map_or((0, 0), |queue| {
-            let messages = queue.log.as_ref().map_or(queue.ready.len(), Log::len);
-            (counted(messages), counted(queue.consumers.len() as u64))
-        })
-    }
-
-    fn assert_same_queue(
-        &self,
-        conn: ConnId,
-        id: QueueId,
-        entity: Entity<'_>,
-        method: &queue::Declare<'_>,
-        arguments: &FieldTable,
-    ) -> Result<(), Refusal> {
-        let Some(queue) = self.queues.get(&id) else {
-            return Ok(());
-        };
-        if queue.owner != method.exclusive.then_some(conn) {
-            return Err(Refusal::locked(entity));
-        }
-        assert_flag(entity, "durable", queue.durable, method.durable && !method.exclusive)?;
-        assert_flag(entity, "auto_delete", queue.auto_delete, method.auto_delete)?;
-        assert_equivalent(entity, queue.settings.kind, &queue.arguments, arguments)
     }
 
     fn assert_deletable(
@@ -481,11 +339,7 @@ impl Core {
         arguments: &FieldTable,
         add: bool,
     ) -> Result<(), Refusal> {
-        let binding = Binding {
-            destination,
-            key,
-            arguments: canonical(arguments),
-        };
+        let binding = Binding { destination, key, arguments: canonical(arguments) };
         let vhost = self.vhost_of(conn)?;
         if !add {
             vhost.unbind(source, &binding);
@@ -498,20 +352,12 @@ impl Core {
 
 /// Names a queue in a text.
 pub(super) fn queue_entity<'a>(name: &'a Name, vhost: &'a Name) -> Entity<'a> {
-    Entity {
-        kind: "queue",
-        name,
-        vhost,
-    }
+    Entity { kind: "queue", name, vhost }
 }
 
 /// Names an exchange in a text.
 pub(super) fn exchange_entity<'a>(name: &'a Name, vhost: &'a Name) -> Entity<'a> {
-    Entity {
-        kind: "exchange",
-        name,
-        vhost,
-    }
+    Entity { kind: "exchange", name, vhost }
 }
 
 /// The name of a virtual host by its index.
@@ -527,24 +373,18 @@ pub(super) fn counted(count: u64) -> u32 {
 /// Decodes arguments. RabbitMQ fails with a syntax error where it cannot.
 pub(super) fn decode(arguments: RawTable<'_>) -> Result<FieldTable, Refusal> {
     arguments.decode().map_err(|error| {
-        Refusal::new(
-            ReplyCode::SYNTAX_ERROR,
-            format_args!("cannot decode arguments: {error}"),
-        )
+        Refusal::new(ReplyCode::SYNTAX_ERROR, format_args!("cannot decode arguments: {error}"))
     })
 }
 
 /// RabbitMQ drops line ends from the names of entities.
-fn clean(name: ShortStr<'_>) -> Name {
+pub(super) fn clean(name: ShortStr<'_>) -> Name {
     let octets = name.as_bytes();
     if !octets.iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
         return Name::copy(octets);
     }
-    let kept: Vec<u8> = octets
-        .iter()
-        .copied()
-        .filter(|octet| !matches!(octet, b'\r' | b'\n'))
-        .collect();
+    let kept: Vec<u8> =
+        octets.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
     Name::copy(&kept)
 }
 
@@ -556,10 +396,7 @@ fn refuse_default(exchange: &Name) -> Result<(), Refusal> {
 }
 
 fn find_exchange<'a>(vhost: &'a VHost, name: &Name) -> Result<&'a Exchange, Refusal> {
-    vhost
-        .exchanges
-        .get(name)
-        .ok_or_else(|| Refusal::not_found(exchange_entity(name, &vhost.name)))
+    vhost.exchanges.get(name).ok_or_else(|| Refusal::not_found(exchange_entity(name, &vhost.name)))
 }
 
 fn declare_exchange(
@@ -610,46 +447,15 @@ fn assert_same_exchange(
     assert_field(entity, name, exchange.arguments.get(name), arguments.get(name))
 }
 
-fn assert_flag(entity: Entity<'_>, name: &str, current: bool, received: bool) -> Result<(), Refusal> {
+/// Compares a flag of two declarations.
+pub(super) fn assert_flag(
+    entity: Entity<'_>,
+    name: &str,
+    current: bool,
+    received: bool,
+) -> Result<(), Refusal> {
     if current == received {
         return Ok(());
     }
-    Err(inequivalent(
-        entity,
-        name,
-        format_args!("'{received}'"),
-        format_args!("'{current}'"),
-    ))
+    Err(inequivalent(entity, name, format_args!("'{received}'"), format_args!("'{current}'")))
 }
-
-/// The flags that a kind of queue can do without, refused in RabbitMQ's order.
-fn assert_properties(
-    entity: Entity<'_>,
-    kind: QueueKind,
-    method: &queue::Declare<'_>,
-) -> Result<(), Refusal> {
-    let invalid = |property| {
-        Err(Refusal::precondition(format_args!("invalid property '{property}' for {entity}")))
-    };
-    if kind == QueueKind::Classic {
-        if !method.durable && !method.exclusive {
-            // RabbitMQ 4.x denies this feature by default.
-            return Err(Refusal::new(ReplyCode::INTERNAL_ERROR, TRANSIENT));
-        }
-        return Ok(());
-    }
-    if method.auto_delete {
-        return invalid("auto-delete");
-    }
-    if method.exclusive {
-        return invalid("exclusive-owner");
-    }
-    if !method.durable {
-        return invalid("non-durable");
-    }
-    Ok(())
-}
-
-const TRANSIENT: &str = "Feature `transient_nonexcl_queues` is deprecated.\n\
-     By default, this feature is not permitted anymore.\n\
-     The feature will be removed from a future RabbitMQ version.";

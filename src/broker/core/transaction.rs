@@ -27,7 +27,8 @@ impl Core {
         let transaction = self.take_transaction(at)?;
         let mut accepted = true;
         for publish in transaction.publishes {
-            accepted &= self.deliver_to(at, publish.message, &publish.queues, publish.mandatory, now);
+            accepted &=
+                self.deliver_to(at, publish.message, &publish.queues, publish.mandatory, now);
         }
         for (settle, taken) in transaction.settled {
             self.settle_all(at, settle, taken, now);
@@ -45,9 +46,7 @@ impl Core {
     pub(crate) fn tx_rollback(&mut self, at: At) -> Result<(), Refusal> {
         let transaction = self.take_transaction(at)?;
         let channel = self.channel(at)?;
-        channel
-            .unacked
-            .extend(transaction.settled.into_iter().flat_map(|(_, taken)| taken));
+        channel.unacked.extend(transaction.settled.into_iter().flat_map(|(_, taken)| taken));
         self.reply(at, Reply::TxRollbackOk);
         Ok(())
     }

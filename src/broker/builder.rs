@@ -1,0 +1,131 @@
+//! What a broker is told before it listens.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::net::ToSocketAddrs;
+
+use super::{
+    Broker,
+    core::{Core, Limits, Name, User},
+    session::Terms,
+    shared::{Shared, seed, wall_clock},
+};
+
+/// A broker that does not listen yet. Made by [`Broker::builder`].
+///
+/// What is not set is as in RabbitMQ 4: a virtual host `/`, a user `guest` with the password
+/// `guest` who may only come from this machine, frames up to 128 KiB, 2047 channels, messages up
+/// to 16 MiB and a heartbeat of 60 seconds.
+#[derive(Clone, Debug)]
+#[must_use = "a broker listens once it is bound"]
+pub struct Builder {
+    users: Vec<(String, User)>,
+    vhosts: Vec<String>,
+    limits: Limits,
+    terms: Terms,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Builder {
+            users: Vec::new(),
+            vhosts: vec!["/".to_owned()],
+            limits: Limits::default(),
+            terms: Terms {
+                channel_max: 2047,
+                frame_max: 131_072,
+                heartbeat: 60,
+                loopback_users: vec!["guest".to_owned()],
+                handshake: Duration::from_secs(10),
+            },
+        }
+    }
+
+    /// Adds a user who may open every virtual host. The first one replaces `guest`.
+    pub fn user(self, name: impl Into<String>, password: impl AsRef<[u8]>) -> Self {
+        self.user_on(name, password, [""; 0])
+    }
+
+    /// Adds a user who may open these virtual hosts. The first user replaces `guest`.
+    pub fn user_on<V: AsRef<str>>(
+        mut self,
+        name: impl Into<String>,
+        password: impl AsRef<[u8]>,
+        vhosts: impl IntoIterator<Item = V>,
+    ) -> Self {
+        let user = User {
+            password: password.as_ref().to_vec(),
+            vhosts: vhosts.into_iter().map(|vhost| Name::from(vhost.as_ref())).collect(),
+        };
+        self.users.push((name.into(), user));
+        self
+    }
+
+    /// Adds a virtual host besides `/`.
+    pub fn vhost(mut self, name: impl Into<String>) -> Self {
+        self.vhosts.push(name.into());
+        self
+    }
+
+    /// Proposes this heartbeat timeout to clients, in whole seconds; zero proposes none.
+    pub fn heartbeat(mut self, timeout: Duration) -> Self {
+        self.terms.heartbeat = u16::try_from(timeout.as_secs()).unwrap_or(u16::MAX);
+        self
+    }
+
+    /// Proposes frames up to this size, in octets; zero is no limit.
+    pub fn frame_max(mut self, octets: u32) -> Self {
+        self.terms.frame_max = octets;
+        self
+    }
+
+    /// Proposes so many channels at most; zero is no limit.
+    pub fn channel_max(mut self, channels: u16) -> Self {
+        self.terms.channel_max = channels;
+        self
+    }
+
+    /// Refuses messages whose body is larger.
+    pub fn max_message_size(mut self, octets: usize) -> Self {
+        self.limits.max_message_size = octets;
+        self
+    }
+
+    /// Blocks publishers while the messages in all queues take more than this.
+    pub fn memory_limit(mut self, octets: usize) -> Self {
+        self.limits.memory = Some(octets);
+        self
+    }
+
+    /// How long a client may take until it has opened a virtual host; 10 seconds by default.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.terms.handshake = timeout;
+        self
+    }
+
+    /// Accepts queues that are neither durable nor exclusive. RabbitMQ refuses them by default
+    /// since 4.3.
+    pub fn permit_transient_queues(mut self) -> Self {
+        self.limits.transient_queues = true;
+        self
+    }
+
+    /// Binds an address, port 0 for a free one, and serves whoever connects to it.
+    ///
+    /// # Errors
+    /// What the operating system says where the address cannot be bound.
+    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
+        let mut core = Core::new(self.limits, wall_clock(), seed());
+        for vhost in &self.vhosts {
+            core.add_vhost(vhost);
+        }
+        let guest = User { password: b"guest".to_vec(), vhosts: Default::default() };
+        if self.users.is_empty() {
+            core.add_user("guest", guest);
+        }
+        for (name, user) in self.users {
+            core.add_user(&name, user);
+        }
+        Broker::listen(address, Arc::new(Shared::new(core, self.terms))).await
+    }
+}

@@ -1,0 +1,155 @@
+//! What the tasks of a broker share: the core under its lock, and the bells by which one
+//! connection's work wakes another's task.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{net::TcpListener, task::AbortHandle, time::Instant};
+
+use super::{
+    bell::Bell,
+    core::{ConnId, Core},
+    session::Terms,
+};
+use crate::fsm::Time;
+
+/// The core and what is around it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub(super) terms: Arc<Terms>,
+    origin: Instant,
+    /// Taken out to stop listening: the port is free from then on.
+    pub(super) listener: Mutex<Option<TcpListener>>,
+    /// Rung when the core's next deadline comes earlier than the one that is waited for.
+    pub(super) clock: Bell,
+    /// That deadline, in nanoseconds.
+    pub(super) armed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    core: Core,
+    connections: HashMap<ConnId, Connection>,
+    last: u64,
+    wakes: Vec<ConnId>,
+}
+
+/// How to reach the task of a connection.
+#[derive(Debug)]
+struct Connection {
+    bell: Arc<Bell>,
+    task: Option<AbortHandle>,
+}
+
+impl Shared {
+    pub(super) fn new(core: Core, terms: Terms) -> Self {
+        Shared {
+            state: Mutex::new(State {
+                core,
+                connections: HashMap::new(),
+                last: 0,
+                wakes: Vec::new(),
+            }),
+            terms: Arc::new(terms),
+            origin: Instant::now(),
+            listener: Mutex::new(None),
+            clock: Bell::default(),
+            armed: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// The time, as the core counts it.
+    pub(super) fn now(&self) -> Time {
+        Time::from_nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The instant of a time of the core.
+    pub(super) fn instant(&self, time: Time) -> Instant {
+        self.origin + time.saturating_since(Time::ZERO)
+    }
+
+    /// Changes the core, then wakes the tasks for which that means work. The connection that
+    /// asks looks after itself.
+    pub(super) fn with<R>(
+        &self,
+        asks: Option<ConnId>,
+        change: impl FnOnce(&mut Core, Time) -> R,
+    ) -> R {
+        let now = self.now();
+        let mut state = self.lock();
+        let State { core, connections, wakes, .. } = &mut *state;
+        let result = change(core, now);
+        core.take_wakes(wakes);
+        let bells: Vec<Arc<Bell>> = wakes
+            .drain(..)
+            .filter(|conn| Some(*conn) != asks)
+            .filter_map(|conn| {
+                connections.get(&conn).map(|connection| Arc::clone(&connection.bell))
+            })
+            .collect();
+        let due = core.poll_timeout();
+        drop(state);
+        for bell in bells {
+            bell.ring();
+        }
+        if due.is_some_and(|due| due.as_nanos() < self.armed.load(Ordering::Acquire)) {
+            self.clock.ring();
+        }
+        result
+    }
+
+    /// Notes a connection that was accepted.
+    pub(super) fn add(&self) -> (ConnId, Arc<Bell>) {
+        let mut state = self.lock();
+        state.last += 1;
+        let conn = ConnId(state.last);
+        let bell = Arc::new(Bell::default());
+        let connection = Connection { bell: Arc::clone(&bell), task: None };
+        state.connections.insert(conn, connection);
+        (conn, bell)
+    }
+
+    /// Notes the task of a connection, unless it has ended already.
+    pub(super) fn set_task(&self, conn: ConnId, task: AbortHandle) {
+        if let Some(connection) = self.lock().connections.get_mut(&conn) {
+            connection.task = Some(task);
+        }
+    }
+
+    /// Forgets a connection.
+    pub(super) fn remove(&self, conn: ConnId) {
+        self.with(Some(conn), |core, now| core.disconnect(conn, now));
+        self.lock().connections.remove(&conn);
+    }
+
+    /// Stops listening and ends all connections.
+    pub(super) fn stop(&self) {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connections = std::mem::take(&mut self.lock().connections);
+        for task in connections.into_values().filter_map(|connection| connection.task) {
+            task.abort();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn wall_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A number that nobody can foresee, for the names that the broker makes.
+pub(super) fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
