@@ -1,0 +1,151 @@
+//! Content assembly for one channel, in either role (AMQP 0-9-1, 4.2.6).
+//!
+//! Memory follows the bytes that arrived, never what was announced. A body over the limit is
+//! discarded while it streams.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Content, Violation};
+use crate::wire::{ContentHeader, Properties};
+
+/// Body frames without a byte cost their sender nothing; more than this in one message is a flood.
+const EMPTY_FRAMES_MAX: u32 = 64;
+
+/// Pieces below this are gathered by copying: a body that drips in must not cost a segment a byte.
+const GATHER_BELOW: usize = 2048;
+
+/// What a channel awaits of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Assembly {
+    /// A method.
+    #[default]
+    Idle,
+    /// The content header of this method.
+    AwaitHeader {
+        /// The method payload.
+        method: Bytes,
+    },
+    /// More of the body.
+    AwaitBody(Partial),
+}
+
+/// A message of which the body is not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Partial {
+    method: Bytes,
+    header: Bytes,
+    segments: Vec<Bytes>,
+    gathered: BytesMut,
+    remaining: u64,
+    empty_frames: u32,
+    discarded: Option<u64>,
+}
+
+impl Partial {
+    fn push(&mut self, piece: Bytes) {
+        if piece.len() < GATHER_BELOW {
+            self.gathered.extend_from_slice(&piece);
+        } else {
+            self.flush();
+            self.segments.push(piece);
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            self.segments.push(self.gathered.split().freeze());
+        }
+    }
+}
+
+impl Assembly {
+    /// A method that carries content arrived.
+    ///
+    /// # Errors
+    /// When the content of an earlier method is not complete.
+    pub fn method(&mut self, channel: u16, method: Bytes) -> Result<(), Violation> {
+        self.expect_idle(channel, "a method")?;
+        *self = Assembly::AwaitHeader { method };
+        Ok(())
+    }
+
+    /// Checks that no content is awaited.
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn expect_idle(&self, channel: u16, found: &'static str) -> Result<(), Violation> {
+        match self {
+            Assembly::Idle => Ok(()),
+            other => Err(other.unexpected(channel, found)),
+        }
+    }
+
+    /// A content header arrived; gives the message when it has no body.
+    ///
+    /// # Errors
+    /// When no header was awaited or it is malformed.
+    pub fn header(
+        &mut self,
+        channel: u16,
+        payload: Bytes,
+        body_max: u64,
+    ) -> Result<Option<Content>, Violation> {
+        let Assembly::AwaitHeader { method } = std::mem::take(self) else {
+            return Err(self.unexpected(channel, "a content header"));
+        };
+        let header =
+            ContentHeader::decode(&payload).map_err(|_| Violation::ContentHeader(channel))?;
+        Properties::validate(header.properties).map_err(|_| Violation::ContentHeader(channel))?;
+        let size = header.body_size;
+        if size == 0 {
+            return Ok(Some(Content::pieces(&method, &payload, Vec::new(), None)));
+        }
+        *self = Assembly::AwaitBody(Partial {
+            method,
+            header: payload,
+            segments: Vec::new(),
+            gathered: BytesMut::new(),
+            remaining: size,
+            empty_frames: 0,
+            discarded: (size > body_max).then_some(size),
+        });
+        Ok(None)
+    }
+
+    /// A piece of a body arrived; gives the message when it is the last.
+    ///
+    /// # Errors
+    /// When no body was awaited, or less of it.
+    pub fn body(&mut self, channel: u16, piece: Bytes) -> Result<Option<Content>, Violation> {
+        let Assembly::AwaitBody(partial) = self else {
+            return Err(self.unexpected(channel, "a body"));
+        };
+        partial.remaining = partial
+            .remaining
+            .checked_sub(piece.len() as u64)
+            .ok_or(Violation::BodyTooLong(channel))?;
+        if piece.is_empty() {
+            partial.empty_frames += 1;
+            if partial.empty_frames > EMPTY_FRAMES_MAX {
+                return Err(Violation::Flood("empty body frames"));
+            }
+        } else if partial.discarded.is_none() {
+            partial.push(piece);
+        }
+        if partial.remaining > 0 {
+            return Ok(None);
+        }
+        let Assembly::AwaitBody(mut done) = std::mem::take(self) else { return Ok(None) };
+        done.flush();
+        Ok(Some(Content::pieces(&done.method, &done.header, done.segments, done.discarded)))
+    }
+
+    fn unexpected(&self, channel: u16, found: &'static str) -> Violation {
+        let awaited = match self {
+            Assembly::Idle => "a method",
+            Assembly::AwaitHeader { .. } => "a content header",
+            Assembly::AwaitBody(_) => "a body",
+        };
+        Violation::UnexpectedContent { channel, found, awaited }
+    }
+}

@@ -1,0 +1,239 @@
+//! Consumers of a channel, and the settlement of what they got.
+
+use super::*;
+
+impl Channel {
+    /// Settles one delivery. True when an ack now waits for the next flush.
+    pub(in crate::proto) fn settle(
+        &mut self,
+        epoch: u32,
+        tag: u64,
+        how: Settlement,
+        bytes: &mut BytesMut,
+    ) -> Result<bool, SettleError> {
+        if let Some(cause) = &self.ended {
+            return Err(SettleError::Ended(cause.clone()));
+        }
+        if epoch != self.epoch {
+            return Err(SettleError::Stale);
+        }
+        self.transaction_open |= self.transactional;
+        let id = self.id;
+        if how == Settlement::Ack && self.merges_acks {
+            match self.unsettled.ack(tag) {
+                Ack::Merged => return Ok(true),
+                Ack::Unknown => return Err(SettleError::Stale),
+                Ack::Alone => {}
+            }
+        } else if !self.unsettled.settle(tag) {
+            return Err(SettleError::Stale);
+        }
+        match how {
+            Settlement::Ack => {
+                encode::method(bytes, id, &basic::Ack { delivery_tag: tag, multiple: false });
+            }
+            Settlement::Requeue | Settlement::Reject => {
+                let requeue = how == Settlement::Requeue;
+                encode::method(bytes, id, &basic::Reject { delivery_tag: tag, requeue });
+            }
+        }
+        Ok(false)
+    }
+
+    /// Deliveries are acknowledged each on its own, when they are.
+    pub(in crate::proto) fn never_merge_acks(&mut self) {
+        self.merges_acks = false;
+    }
+
+    /// Whether an ack waits for the next flush.
+    pub(in crate::proto) fn ack_is_due(&self) -> bool {
+        self.unsettled.is_due()
+    }
+
+    /// Writes the ack that covers all that was acknowledged in order.
+    pub(in crate::proto) fn flush_acks(&mut self, bytes: &mut BytesMut) {
+        if let Some(delivery_tag) = self.unsettled.take_due() {
+            encode::method(bytes, self.id, &basic::Ack { delivery_tag, multiple: true });
+        }
+    }
+
+    pub(in crate::proto) fn delivered(
+        &mut self,
+        consumer: Option<u32>,
+        tag: u64,
+        redelivered: bool,
+        content: Content,
+        core: &mut Core,
+    ) -> Result<(), Violation> {
+        let unknown = Violation::UnknownConsumer(self.id);
+        let number = consumer.ok_or_else(|| unknown.clone())?;
+        let consumer =
+            self.consumers.iter_mut().find(|consumer| consumer.number == number).ok_or(unknown)?;
+        let automatic = consumer.spec.automatic;
+        if !self.unsettled.delivered(tag, !automatic) {
+            return Err(self.unexpected(basic::Deliver::ID));
+        }
+        let was_over = consumer.bytes() > core.limits.consumer_bytes;
+        let epoch = self.epoch;
+        consumer.push(Arrival { tag, epoch, redelivered, automatic, content }, &mut core.wakes);
+        if !was_over && consumer.bytes() > core.limits.consumer_bytes && !consumer.orphaned {
+            core.consumer_fell_behind();
+        }
+        Ok(())
+    }
+
+    pub(in crate::proto) fn got(
+        &mut self,
+        tag: u64,
+        redelivered: bool,
+        content: Content,
+        core: &mut Core,
+    ) -> Result<(), Violation> {
+        let id = basic::GetOk::ID;
+        let Some(Pending { request: Request::Get { automatic, .. }, call, .. }) =
+            self.pending.front()
+        else {
+            return Err(self.unexpected(id));
+        };
+        let (automatic, call) = (*automatic, *call);
+        if !self.unsettled.delivered(tag, !automatic) {
+            return Err(self.unexpected(id));
+        }
+        let arrival = Arrival { tag, epoch: self.epoch, redelivered, automatic, content };
+        self.finish_pending(core);
+        let reply = Reply::Got(self.key, Some(Box::new(arrival)));
+        if !call.is_some_and(|call| core.calls.answer(call, Ok(reply), &mut core.wakes)) {
+            // Nobody waits any more: the message goes back.
+            self.give_back(tag, automatic, core);
+        }
+        Ok(())
+    }
+
+    pub(in crate::proto) fn cancelled_by_broker(
+        &mut self,
+        cancel: basic::Cancel<'_>,
+        core: &mut Core,
+    ) -> Result<(), Violation> {
+        let number = consumer_number(cancel.consumer_tag.as_bytes());
+        // One that we cancelled at the same time is gone already; that is not an error.
+        if let Some(consumer) =
+            self.consumers.iter_mut().find(|consumer| Some(consumer.number) == number)
+        {
+            consumer.finish(ConsumerEnd::CancelledByBroker, &mut core.wakes);
+            // The queue is gone; recovery must not bring it back.
+            core.topology.queue_is_gone(&consumer.spec.queue);
+        }
+        if !cancel.no_wait {
+            let answer = basic::CancelOk { consumer_tag: cancel.consumer_tag };
+            encode::method(&mut core.batch.bytes, self.id, &answer);
+        }
+        self.forget_orphans(core);
+        Ok(())
+    }
+
+    /// Deliveries for a consumer, or its end.
+    pub(in crate::proto) fn poll_consumer(
+        &mut self,
+        key: ConsumerKey,
+        into: &mut VecDeque<Arrival>,
+        core: &mut Core,
+        waiter: impl FnOnce() -> WaiterId,
+    ) -> Poll<Option<ConsumerEnd>> {
+        let Some(consumer) =
+            self.consumers.iter_mut().find(|consumer| consumer.number == key.number)
+        else {
+            return Poll::Ready(Some(ConsumerEnd::Cancelled));
+        };
+        let was_over = consumer.bytes() > core.limits.consumer_bytes;
+        let polled = consumer.poll(into, waiter);
+        if was_over && polled.is_ready() {
+            core.consumer_caught_up();
+        }
+        polled
+    }
+
+    /// Cancels a consumer. Its stream ends once the broker has answered.
+    pub(in crate::proto) fn cancel_consumer(
+        &mut self,
+        number: u32,
+        call: Option<CallId>,
+        end: ConsumerEnd,
+        core: &mut Core,
+    ) -> Result<(), CallError> {
+        if let Some(cause) = &self.ended {
+            return Err(CallError::Ended(cause.clone()));
+        }
+        let consumer = self.consumers.iter_mut().find(|consumer| consumer.number == number);
+        match consumer {
+            Some(consumer) if consumer.phase == ConsumerPhase::Active => {
+                consumer.phase = ConsumerPhase::Cancelling;
+                if end == ConsumerEnd::Overrun {
+                    consumer.end = Some(end);
+                }
+                self.send(Request::Cancel { consumer: number }, call, number, core);
+            }
+            _ => {
+                if let Some(call) = call {
+                    core.calls.answer(call, Ok(Reply::Done), &mut core.wakes);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The owner of a consumer is gone: cancel it, and return what it did not take.
+    pub(in crate::proto) fn orphan_consumer(
+        &mut self,
+        number: u32,
+        rest: VecDeque<Arrival>,
+        core: &mut Core,
+    ) {
+        if let Some(consumer) = self.consumers.iter_mut().find(|consumer| consumer.number == number)
+        {
+            if consumer.bytes() > core.limits.consumer_bytes {
+                core.consumer_caught_up();
+            }
+            consumer.orphaned = true;
+            consumer.take_back(rest);
+        }
+        let _ = self.cancel_consumer(number, None, ConsumerEnd::Cancelled, core);
+        self.forget_orphans(core);
+    }
+
+    /// Cancels every consumer that has fallen behind.
+    pub(in crate::proto) fn cancel_overrun(&mut self, core: &mut Core) {
+        let limit = core.limits.consumer_bytes;
+        let behind: Vec<u32> = self
+            .consumers
+            .iter()
+            .filter(|consumer| consumer.bytes() > limit && consumer.end.is_none())
+            .map(|consumer| consumer.number)
+            .collect();
+        for number in behind {
+            core.consumer_caught_up();
+            let _ = self.cancel_consumer(number, None, ConsumerEnd::Overrun, core);
+        }
+    }
+
+    /// Returns to the queue what ended consumers without an owner still hold.
+    pub(in crate::proto) fn forget_orphans(&mut self, core: &mut Core) {
+        let mut rest = Vec::new();
+        self.consumers.retain_mut(|consumer| {
+            let forget = consumer.orphaned && consumer.phase == ConsumerPhase::Ended;
+            if forget {
+                rest.extend(consumer.take_rest());
+            }
+            !forget
+        });
+        for arrival in rest {
+            self.give_back(arrival.tag, arrival.automatic, core);
+        }
+    }
+
+    pub(in crate::proto) fn give_back(&mut self, tag: u64, automatic: bool, core: &mut Core) {
+        if !automatic {
+            let requeued = self.settle(self.epoch, tag, Settlement::Requeue, &mut core.batch.bytes);
+            debug_assert!(requeued.is_ok() || self.ended.is_some(), "a buffered delivery is owed");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Publishes of a channel: the window, confirms and returns.
+
+use super::*;
+
+impl Channel {
+    /// Whether the next publish would exceed the window; then `waiter` is told when it no longer does.
+    pub(in crate::proto) fn window_is_full(
+        &mut self,
+        size: usize,
+        core: &Core,
+        waiter: &mut dyn FnMut() -> Option<WaiterId>,
+    ) -> bool {
+        let limits = &core.limits;
+        // A message larger than the window passes when it is alone: it must pass some time.
+        let full = self.flow_stopped
+            || self.ledger.outstanding() >= limits.window_messages
+            || (self.ledger.outstanding() > 0 && self.ledger.bytes() + size > limits.window_bytes);
+        if full {
+            self.window_waiters.extend(waiter());
+        }
+        full
+    }
+
+    /// What has to go out before a publish does.
+    pub(in crate::proto) fn begin_publish(&mut self, bytes: &mut BytesMut) {
+        self.transaction_open |= self.transactional;
+        self.flush_acks(bytes);
+    }
+
+    /// Whether publishes are confirmed.
+    pub(in crate::proto) fn is_confirming(&self) -> bool {
+        self.confirming
+    }
+
+    pub(in crate::proto) fn returned(
+        &mut self,
+        code: ReplyCode,
+        text: Arc<str>,
+        content: Content,
+        core: &mut Core,
+    ) {
+        if self.confirming
+            && let Some(tag) = sequence(&content)
+            && self.ledger.returned(tag, code, text.clone())
+        {
+            return;
+        }
+        if self.returns.len() >= core.limits.returns {
+            self.returns.pop_front();
+        }
+        self.returns.push_back(ReturnedContent { code, text, content });
+        core.wakes.extend(self.returns_waiter.take());
+    }
+
+    /// The next message that came back without a publish that waits for it.
+    pub(in crate::proto) fn poll_returned(
+        &mut self,
+        waiter: impl FnOnce() -> WaiterId,
+    ) -> Poll<Option<ReturnedContent>> {
+        if let Some(returned) = self.returns.pop_front() {
+            return Poll::Ready(Some(returned));
+        }
+        if self.ended.is_some() {
+            return Poll::Ready(None);
+        }
+        self.returns_waiter = Some(waiter());
+        Poll::Pending
+    }
+
+    pub(in crate::proto) fn confirmed(
+        &mut self,
+        tag: u64,
+        multiple: bool,
+        nacked: bool,
+        core: &mut Core,
+    ) -> Result<(), Violation> {
+        if !self.ledger.settle(tag, multiple, nacked, &mut core.wakes) {
+            return Err(Violation::UnknownConfirm { channel: self.id, tag });
+        }
+        core.wakes.append(&mut self.window_waiters);
+        Ok(())
+    }
+
+    /// The outcome of a publish.
+    pub(in crate::proto) fn poll_confirm(
+        &mut self,
+        tag: u64,
+        waiter: impl FnOnce() -> WaiterId,
+    ) -> Poll<Outcome> {
+        self.ledger.poll(tag, waiter)
+    }
+
+    /// Confirms that were due `after` their publish end as overdue.
+    pub(in crate::proto) fn expire(&mut self, now: Time, after: Duration, core: &mut Core) {
+        if self.ledger.oldest().is_some_and(|oldest| oldest + after <= now) {
+            self.ledger.expire(now, after, &mut core.wakes);
+            core.wakes.append(&mut self.window_waiters);
+        }
+    }
+}
+
+/// The publish that a returned message belongs to.
+fn sequence(content: &Content) -> Option<u64> {
+    let headers = content.properties().headers?;
+    match headers.get(SEQUENCE_HEADER) {
+        Ok(Some(Value::I64(tag))) => u64::try_from(tag).ok(),
+        _ => None,
+    }
+}

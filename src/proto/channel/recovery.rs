@@ -1,0 +1,154 @@
+//! A channel across a lost connection: interrupted, then resumed in the same mode.
+
+use super::*;
+
+impl Channel {
+    /// The connection is lost and will be recovered: what was outstanding ends as unknown, what was
+    /// delivered is stale, what was asked is asked again.
+    pub(in crate::proto) fn interrupt(&mut self, cause: &Arc<Cause>, epoch: u32, core: &mut Core) {
+        if self.ended.is_some() {
+            return;
+        }
+        if self.machine.state() != ChannelState::Recovering {
+            self.step(ChannelEvent::Interrupted, core);
+        }
+        self.live = false;
+        self.reopened = false;
+        self.epoch = epoch;
+        self.assembly = Assembly::Idle;
+        self.unsettled = Unsettled::default();
+        self.flow_stopped = false;
+        self.transaction_lost |= std::mem::take(&mut self.transaction_open);
+        self.ledger.end(cause, &mut core.wakes);
+        self.interrupt_consumers(core);
+        self.interrupt_pending(core);
+        core.wakes.append(&mut self.window_waiters);
+    }
+
+    /// Asked for while the connection is lost: opened when it is back.
+    pub(in crate::proto) fn wait_for_recovery(&mut self, core: &mut Core) {
+        self.step(ChannelEvent::Interrupted, core);
+    }
+
+    fn interrupt_consumers(&mut self, core: &mut Core) {
+        for consumer in &mut self.consumers {
+            if consumer.bytes() > core.limits.consumer_bytes {
+                core.consumer_caught_up();
+            }
+            consumer.interrupt();
+            if consumer.phase == ConsumerPhase::Cancelling {
+                consumer.finish(ConsumerEnd::Cancelled, &mut core.wakes);
+            }
+        }
+        self.consumers.retain(|consumer| !(consumer.orphaned && consumer.end.is_some()));
+    }
+
+    /// Requests that the cut itself has answered are answered; the others are kept to be sent again.
+    fn interrupt_pending(&mut self, core: &mut Core) {
+        let mut closed = false;
+        for pending in std::mem::take(&mut self.pending) {
+            let answer = match &pending.request {
+                // What the library asked on its own is asked anew by `resume`.
+                _ if pending.call.is_none()
+                    && !matches!(pending.request, Request::CloseChannel) =>
+                {
+                    continue;
+                }
+                Request::TxCommit => {
+                    // Whether it took effect is unknown; the next transaction starts afresh.
+                    self.transaction_lost = false;
+                    Err(CallError::TransactionLost)
+                }
+                Request::TxRollback => {
+                    self.transaction_lost = false;
+                    Ok(Reply::Done)
+                }
+                Request::Cancel { .. } => Ok(Reply::Done),
+                Request::CloseChannel => {
+                    closed = true;
+                    Ok(Reply::Done)
+                }
+                _ => {
+                    self.pending.push_back(pending);
+                    continue;
+                }
+            };
+            if let Some(call) = pending.call {
+                core.calls.answer(call, answer, &mut core.wakes);
+            }
+        }
+        if closed {
+            self.step(ChannelEvent::Lost, core);
+            self.end(Arc::new(Cause::ByUs), core);
+        }
+    }
+
+    /// The connection is back and the topology with it: open again under this id, in the same mode,
+    /// with the same consumers; then send what was asked meanwhile.
+    pub(in crate::proto) fn resume(&mut self, id: u16, core: &mut Core) {
+        self.id = id;
+        self.live = true;
+        self.reopened = self.opening.is_none();
+        let waiting = std::mem::take(&mut self.pending);
+        self.open(core);
+        if self.confirming {
+            self.send(Request::ConfirmSelect, None, 0, core);
+        }
+        if self.transactional {
+            self.send(Request::TxSelect, None, 0, core);
+        }
+        self.resume_consumers(&waiting, core);
+        for Pending { request, call, consumer } in waiting {
+            // Whoever gave up before it was sent does not want its effect any more.
+            if call.is_none_or(|call| core.calls.is_waiting(call)) {
+                self.send_with_prefetch(request, call, consumer, core);
+            } else if matches!(request, Request::Consume(_)) {
+                self.consumers.retain(|found| found.number != consumer);
+            }
+        }
+    }
+
+    fn resume_consumers(&mut self, waiting: &VecDeque<Pending>, core: &mut Core) {
+        let asked_for = |number: u32| {
+            waiting.iter().any(|pending| {
+                matches!(pending.request, Request::Consume(_)) && pending.consumer == number
+            })
+        };
+        let again: Vec<(u32, ConsumeSpec)> = self
+            .consumers
+            .iter()
+            .filter(|consumer| consumer.end.is_none() && !asked_for(consumer.number))
+            .map(|consumer| (consumer.number, consumer.spec.clone()))
+            .collect();
+        for (number, spec) in again {
+            self.send_with_prefetch(Request::Consume(spec), None, number, core);
+        }
+    }
+
+    /// The queue of a consumer could not be declared again: the consumer ends with the reason.
+    pub(in crate::proto) fn queue_was_not_recovered(
+        &mut self,
+        queue: &ShortString,
+        cause: &Arc<Cause>,
+        core: &mut Core,
+    ) {
+        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.spec.queue == *queue) {
+            consumer.finish(ConsumerEnd::Ended(cause.clone()), &mut core.wakes);
+        }
+    }
+
+    /// A queue whose name the broker chose has a new one.
+    pub(in crate::proto) fn rename_queue(&mut self, old: &ShortString, new: &ShortString) {
+        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.spec.queue == *old) {
+            consumer.spec.queue = new.clone();
+        }
+        for pending in &mut self.pending {
+            pending.request.rename_queue(old, new);
+        }
+    }
+
+    /// Whether a live consumer consumes from this queue.
+    pub(in crate::proto) fn consumes_from(&self, queue: &ShortString) -> bool {
+        self.consumers.iter().any(|found| found.end.is_none() && found.spec.queue == *queue)
+    }
+}

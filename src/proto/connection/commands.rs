@@ -1,0 +1,250 @@
+//! What the user asks of the connection.
+
+use super::*;
+
+impl Connection {
+    /// Connects. The answer is [`Reply::Done`].
+    pub fn connect(&mut self, now: Time) -> CallId {
+        self.core.now = now;
+        // The supervisor and the handshake have deadlines of their own.
+        let call = self.core.calls.open("connect", now, FOREVER);
+        self.connecting = Some(call);
+        self.supervise(supervisor::Event::Connect);
+        call
+    }
+
+    /// Closes the connection and all its channels. The answer is [`Reply::Done`].
+    pub fn close(&mut self, now: Time) -> CallId {
+        self.core.now = now;
+        let call = self.core.calls.open("connection.close", now, FOREVER);
+        if self.ended.is_some() {
+            self.core.calls.answer(call, Ok(Reply::Done), &mut self.core.wakes);
+            return call;
+        }
+        self.closing = Some(call);
+        self.supervise(supervisor::Event::Close);
+        call
+    }
+
+    /// Opens a channel. The answer is [`Reply::Opened`].
+    ///
+    /// # Errors
+    /// When the connection has ended or all channel ids are in use.
+    pub fn open_channel(&mut self, now: Time, after: Duration) -> Result<CallId, CallError> {
+        self.core.now = now;
+        self.check_alive()?;
+        let call = self.core.calls.open("channel.open", now, after);
+        let is_up = matches!(self.link, Link::Up) && self.recovery.is_none();
+        let id = if is_up { self.ids.take() } else { Some(0) };
+        let Some(id) = id else {
+            self.core.calls.abandon(call);
+            return Err(CallError::TooManyChannels { max: self.ids.max() });
+        };
+        let mut channel = Channel::new(self.channels.next_key(), id, self.epoch, call, now);
+        channel.live = is_up;
+        let key = channel.key;
+        if is_up {
+            channel.open(&mut self.core);
+            self.channels.route(id, Some(key.index()));
+        } else {
+            // It is opened by recovery, together with the others.
+            channel.wait_for_recovery(&mut self.core);
+        }
+        self.channels.insert(channel);
+        Ok(call)
+    }
+
+    /// Sends a request on a channel.
+    ///
+    /// # Errors
+    /// With the original cause when the channel or connection has ended.
+    pub fn request(
+        &mut self,
+        now: Time,
+        key: ChannelKey,
+        request: Request,
+        after: Duration,
+    ) -> Result<CallId, CallError> {
+        self.core.now = now;
+        let channel = self.channels.get_mut(key).ok_or_else(gone)?;
+        let call = self.core.calls.open(request.name(), now, after);
+        let sent = match request {
+            Request::Cancel { consumer } => {
+                let end = ConsumerEnd::Cancelled;
+                channel.cancel_consumer(consumer, Some(call), end, &mut self.core)
+            }
+            Request::CloseChannel => {
+                channel.close(Some(call), &mut self.core);
+                Ok(())
+            }
+            request => channel.request(request, Some(call), &mut self.core),
+        };
+        match sent {
+            Ok(()) => Ok(call),
+            Err(error) => {
+                self.core.calls.abandon(call);
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks for the answer to a call.
+    pub fn poll_call(
+        &mut self,
+        call: CallId,
+        waiter: impl FnOnce() -> WaiterId,
+    ) -> Poll<Result<Reply, CallError>> {
+        self.core.calls.poll(call, waiter)
+    }
+
+    /// The future of a call was dropped: the call keeps its effect, in its order, unless the effect
+    /// is a handle that nobody has.
+    pub fn abandon_call(&mut self, now: Time, call: CallId) {
+        self.core.now = now;
+        let Some(Ok(reply)) = self.core.calls.abandon(call) else { return };
+        match reply {
+            Reply::Opened(key) => self.release_channel(now, key),
+            Reply::Consuming(ConsumerKey { channel: key, .. }) | Reply::Got(key, _) => {
+                if let Some(channel) = self.channels.get_mut(key) {
+                    channel.orphan_reply(reply, &mut self.core);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Publishes a message. `waiter` gives nothing when it is already queued and not yet woken.
+    ///
+    /// # Errors
+    /// With the original cause when the channel or connection has ended.
+    pub fn publish(
+        &mut self,
+        key: ChannelKey,
+        outgoing: &Outgoing<'_>,
+        waiter: &mut dyn FnMut() -> Option<WaiterId>,
+    ) -> Result<Accepted, CallError> {
+        let channel = self.channels.get_mut(key).ok_or_else(gone)?;
+        if let Some(cause) = &channel.ended {
+            return Err(CallError::Ended(cause.clone()));
+        }
+        if channel.transaction_lost {
+            return Err(CallError::TransactionLost);
+        }
+        if !channel.live
+            || self.blocked.is_some()
+            || self.core.batch.len() >= self.core.limits.outbound_bytes
+        {
+            self.core.gate.extend(waiter());
+            return Ok(Accepted::Wait);
+        }
+        let size = outgoing.body.iter().map(Bytes::len).sum::<usize>();
+        if channel.window_is_full(size, &self.core, waiter) {
+            return Ok(Accepted::Wait);
+        }
+        channel.begin_publish(&mut self.core.batch.bytes);
+        let frame_max = self.negotiated.as_ref().map_or(4096, |agreed| agreed.frame_max);
+        let tag = match channel.is_confirming() {
+            true => channel.ledger.push(self.core.now, size),
+            false => 0,
+        };
+        outgoing.encode(&mut self.core.batch, channel.id, size, tag, frame_max as usize);
+        Ok(Accepted::Yes { tag })
+    }
+
+    /// The outcome of a publish on a confirming channel.
+    pub fn poll_confirm(
+        &mut self,
+        key: ChannelKey,
+        tag: u64,
+        waiter: impl FnOnce() -> WaiterId,
+    ) -> Poll<Outcome> {
+        match self.channels.get_mut(key) {
+            Some(channel) => channel.poll_confirm(tag, waiter),
+            None => Poll::Ready(Outcome::Unknown(Arc::new(Cause::ByUs))),
+        }
+    }
+
+    /// Nobody will ask for the outcome of a publish.
+    pub fn abandon_confirm(&mut self, key: ChannelKey, tag: u64) {
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.ledger.abandon(tag);
+        }
+    }
+
+    /// Settles a delivery.
+    ///
+    /// # Errors
+    /// When it is stale or its channel has ended; then nothing is sent.
+    pub fn settle(
+        &mut self,
+        key: ChannelKey,
+        epoch: u32,
+        tag: u64,
+        how: Settlement,
+    ) -> Result<(), SettleError> {
+        let channel = self.channels.get_mut(key).ok_or(SettleError::Stale)?;
+        let was_due = channel.ack_is_due();
+        let merged = channel.settle(epoch, tag, how, &mut self.core.batch.bytes)?;
+        if merged && !was_due {
+            self.core.acks_due.push(key.index);
+        }
+        Ok(())
+    }
+
+    /// Each ack of this channel goes out as a frame of its own.
+    pub fn never_merge_acks(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.never_merge_acks();
+        }
+    }
+
+    /// Swaps a consumer's deliveries out, or tells how it ended.
+    pub fn poll_consumer(
+        &mut self,
+        key: ConsumerKey,
+        into: &mut VecDeque<Arrival>,
+        waiter: impl FnOnce() -> WaiterId,
+    ) -> Poll<Option<ConsumerEnd>> {
+        match self.channels.get_mut(key.channel) {
+            Some(channel) => channel.poll_consumer(key, into, &mut self.core, waiter),
+            None => Poll::Ready(Some(ConsumerEnd::Cancelled)),
+        }
+    }
+
+    /// The owner of a consumer is gone. It is cancelled; then `rest`, which its owner had not handed
+    /// out, goes back to the queue with what has arrived since.
+    pub fn drop_consumer(&mut self, now: Time, key: ConsumerKey, rest: VecDeque<Arrival>) {
+        self.core.now = now;
+        if let Some(channel) = self.channels.get_mut(key.channel) {
+            channel.orphan_consumer(key.number, rest, &mut self.core);
+        }
+    }
+
+    /// The next message that was returned on a channel without confirms.
+    pub fn poll_returned(
+        &mut self,
+        key: ChannelKey,
+        waiter: impl FnOnce() -> WaiterId,
+    ) -> Poll<Option<ReturnedContent>> {
+        match self.channels.get_mut(key) {
+            Some(channel) => channel.poll_returned(waiter),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// The last handle of a channel is gone: it closes.
+    pub fn release_channel(&mut self, now: Time, key: ChannelKey) {
+        self.core.now = now;
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.release(&mut self.core);
+            if channel.ended.is_some() {
+                self.channels.remove(key);
+            }
+        }
+    }
+
+    /// Wakes the waiter at the next change of state, block or end.
+    pub fn watch(&mut self, waiter: WaiterId) {
+        self.watchers.push(waiter);
+    }
+}

@@ -1,0 +1,212 @@
+//! What the driver tells the connection, and fetches from it.
+
+use super::*;
+
+impl Connection {
+    /// A socket is open: shake hands, with the first of these mechanisms that the broker offers.
+    pub fn handle_dialed(&mut self, now: Time, mechanisms: Vec<Mechanism>) {
+        self.core.now = now;
+        self.core.batch.clear();
+        self.decoder = Decoder::new(handshake_frame_max(&self.settings));
+        self.heartbeat = Heartbeat::new(Duration::ZERO, now);
+        let step = handshake::begin(mechanisms, &mut self.core.batch.bytes);
+        self.link = Link::Handshake(step);
+    }
+
+    /// No socket could be opened. `retry` says whether another attempt can help.
+    pub fn handle_dial_failed(&mut self, now: Time, loss: Loss, retry: Retry) {
+        self.core.now = now;
+        self.attempt_failed(Cause::Lost(loss), retry);
+    }
+
+    /// Bytes arrived. Gives how many of them were used up; what is left is the start of an
+    /// incomplete frame, to be presented again with more bytes behind it.
+    pub fn handle_input(&mut self, now: Time, block: &Bytes) -> usize {
+        self.core.now = now;
+        self.heartbeat.received(now);
+        let mut at = 0;
+        while !matches!(self.link, Link::Down) {
+            let handled = match self.decoder.next(block, &mut at) {
+                Ok(None) => return at,
+                Ok(Some(frame)) => self.handle_frame(block, frame, &mut at),
+                Err(error) => Err(Violation::Frame(error)),
+            };
+            if let Err(violation) = handled {
+                self.violated(violation);
+            }
+        }
+        block.len()
+    }
+
+    /// The socket failed or ended.
+    pub fn handle_lost(&mut self, now: Time, loss: Loss) {
+        self.core.now = now;
+        match &self.link {
+            Link::Down => {}
+            Link::Closing => self.finish_close(),
+            Link::Handshake(step) => {
+                let refused = step.is_authenticating() && self.epoch == 0;
+                let (loss, retry) = match refused {
+                    true => (Loss::DuringAuthentication, Retry::Never),
+                    false => (loss, Retry::Can),
+                };
+                self.attempt_failed(Cause::Lost(loss), retry);
+            }
+            Link::Up => self.lost(Cause::Lost(loss)),
+        }
+    }
+
+    /// Time has passed. The driver reads what has arrived before it calls this, so that a stall of
+    /// its own does not make the peer look dead.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.core.now = now;
+        self.core.calls.expire(now, &mut self.core.wakes);
+        self.expire_confirms(now);
+        self.expire_overrun(now);
+        self.expire_link(now);
+        while self.supervisor.poll_timeout().is_some_and(|due| due <= now) {
+            if self.supervisor.handle_timeout(now).is_err() {
+                break;
+            }
+            self.drain_supervisor();
+        }
+        self.drain_supervisor();
+    }
+
+    /// The earliest time at which [`Connection::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let link = match self.link {
+            Link::Up => self.heartbeat.send_due(),
+            _ => None,
+        };
+        let dead = match self.link {
+            // While reading has stopped, silence says nothing of the peer.
+            Link::Up if self.wants_read() => self.heartbeat.dead_at(),
+            _ => None,
+        };
+        let confirm = self
+            .channels
+            .iter()
+            .filter_map(|channel| channel.ledger.oldest())
+            .min()
+            .map(|oldest| oldest + self.settings.confirm_timeout);
+        let overrun = self.core.paused_since.map(|since| since + self.core.limits.overrun_after);
+        [link, dead, confirm, overrun, self.core.calls.next_deadline()]
+            .into_iter()
+            .chain([self.supervisor.poll_timeout()])
+            .flatten()
+            .min()
+    }
+
+    /// What to do in the world.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Swaps out what is to be written. `batch` must be empty; its memory is used for what follows.
+    pub fn take_batch(&mut self, now: Time, batch: &mut Batch) {
+        self.core.now = now;
+        self.flush_acks();
+        std::mem::swap(&mut self.core.batch, batch);
+        if !batch.is_empty() {
+            self.heartbeat.sent(now);
+        }
+        self.open_gate();
+    }
+
+    /// Whether there is something to write.
+    pub fn has_output(&self) -> bool {
+        !self.core.batch.is_empty() || !self.core.acks_due.is_empty()
+    }
+
+    /// Whether there is something to do in the world.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// Takes the waiters that are to be woken.
+    pub fn take_wakes(&mut self, into: &mut Wakes) {
+        into.append(&mut self.core.wakes);
+    }
+
+    /// Whether anybody is to be woken.
+    pub fn has_wakes(&self) -> bool {
+        !self.core.wakes.is_empty()
+    }
+
+    /// Whether the socket may be read. Not while a consumer holds more than it may.
+    pub fn wants_read(&self) -> bool {
+        self.core.behind == 0
+    }
+
+    /// The next transition of the connection.
+    pub fn poll_transition(&mut self) -> Option<supervisor::Transition> {
+        self.supervisor.poll_transition()
+    }
+
+    /// The next transition of a channel.
+    pub fn poll_channel_transition(&mut self) -> Option<ChannelTransition> {
+        self.core.transitions.pop_front()
+    }
+
+    pub(super) fn expire_link(&mut self, now: Time) {
+        if self.link != Link::Up {
+            return;
+        }
+        let dead = self.heartbeat.dead_at().is_some_and(|at| at <= now);
+        if dead && self.wants_read() {
+            self.actions.push_back(Action::Shut);
+            self.lost(Cause::Lost(Loss::Heartbeat(self.heartbeat.interval())));
+        } else if self.heartbeat.send_due().is_some_and(|due| due <= now) {
+            encode::heartbeat(&mut self.core.batch.bytes);
+            self.heartbeat.sent(now);
+        }
+    }
+
+    pub(super) fn expire_confirms(&mut self, now: Time) {
+        let after = self.settings.confirm_timeout;
+        for channel in self.channels.iter_mut() {
+            channel.expire(now, after, &mut self.core);
+        }
+    }
+
+    pub(super) fn expire_overrun(&mut self, now: Time) {
+        let after = self.core.limits.overrun_after;
+        if self.core.paused_since.is_some_and(|since| since + after <= now) {
+            for channel in self.channels.iter_mut() {
+                channel.cancel_overrun(&mut self.core);
+            }
+            // Silence while nothing was read says nothing of the peer.
+            self.heartbeat.received(now);
+        }
+    }
+
+    pub(super) fn send_close(&mut self, code: ReplyCode, text: &str) {
+        let text: String = text.chars().take(60).collect();
+        let close = connection::Close {
+            reply_code: code.0,
+            reply_text: ShortStr::new(&text).unwrap_or(ShortStr::empty()),
+            class_id: 0,
+            method_id: 0,
+        };
+        encode::method(&mut self.core.batch.bytes, 0, &close);
+    }
+
+    pub(super) fn flush_acks(&mut self) {
+        for index in std::mem::take(&mut self.core.acks_due) {
+            if let Some(channel) = self.channels.by_index(index)
+                && channel.ended.is_none()
+            {
+                channel.flush_acks(&mut self.core.batch.bytes);
+            }
+        }
+    }
+
+    pub(super) fn open_gate(&mut self) {
+        let is_up = matches!(self.link, Link::Up) && self.recovery.is_none();
+        let has_room = self.core.batch.len() < self.core.limits.outbound_bytes;
+        if is_up && has_room && self.blocked.is_none() {
+            self.core.wakes.append(&mut self.core.gate);
+        }
+    }
+}

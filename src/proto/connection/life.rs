@@ -1,0 +1,178 @@
+//! How the connection opens, breaks and ends.
+
+use super::*;
+
+impl Connection {
+    pub(super) fn opened(&mut self, negotiated: Negotiated) {
+        let now = self.core.now;
+        self.link = Link::Up;
+        self.epoch += 1;
+        self.decoder.set_frame_max(negotiated.frame_max);
+        self.heartbeat = Heartbeat::new(negotiated.heartbeat, now);
+        self.ids = ChannelIds::new(negotiated.channel_max);
+        self.negotiated = Some(Arc::new(negotiated));
+        self.supervise(supervisor::Event::Opened { attempt: self.attempt });
+        if let Some(call) = self.connecting.take() {
+            self.core.calls.answer(call, Ok(Reply::Done), &mut self.core.wakes);
+        }
+    }
+
+    pub(super) fn closed_by_broker(&mut self, close: &connection::Close<'_>) {
+        encode::method(&mut self.core.batch.bytes, 0, &connection::CloseOk {});
+        self.actions.push_back(Action::Shut);
+        let exception = Exception {
+            scope: Scope::Connection,
+            code: ReplyCode(close.reply_code),
+            text: Arc::from(close.reply_text.to_string()),
+            method: (close.class_id != 0)
+                .then_some(MethodId { class: close.class_id, method: close.method_id }),
+        };
+        let shaking_hands = matches!(self.link, Link::Handshake(_));
+        let forced = exception.code == ReplyCode::CONNECTION_FORCED;
+        let cause = Cause::Exception(exception);
+        match shaking_hands {
+            // Wrong credentials, a missing virtual host: no retry mends that.
+            true if !forced => self.attempt_failed(cause, Retry::Never),
+            true => self.attempt_failed(cause, Retry::Can),
+            false => self.lost(cause),
+        }
+    }
+
+    pub(super) fn violated(&mut self, violation: Violation) {
+        let code = match &violation {
+            Violation::Frame(_) | Violation::BodyTooLong(_) => ReplyCode::FRAME_ERROR,
+            Violation::Method(_) | Violation::ContentHeader(_) => ReplyCode::SYNTAX_ERROR,
+            Violation::UnknownChannel(_) => ReplyCode::CHANNEL_ERROR,
+            _ => ReplyCode::UNEXPECTED_FRAME,
+        };
+        let was_up = matches!(self.link, Link::Up);
+        if was_up {
+            // A peer that does not speak AMQP would not understand it, an open one does.
+            self.send_close(code, &violation.to_string());
+        }
+        self.actions.push_back(Action::Shut);
+        match self.link {
+            Link::Closing => self.finish_close(),
+            Link::Up => self.lost(Cause::Violation(violation)),
+            _ => {
+                self.core.batch.clear();
+                self.attempt_failed(Cause::Violation(violation), Retry::Never);
+            }
+        }
+    }
+
+    /// An attempt to connect came to nothing.
+    pub(super) fn attempt_failed(&mut self, cause: Cause, retry: Retry) {
+        self.link = Link::Down;
+        let cause = self.keep(cause);
+        self.supervise(supervisor::Event::Failed { attempt: self.attempt, retry, cause });
+    }
+
+    /// An open connection broke.
+    pub(super) fn lost(&mut self, cause: Cause) {
+        self.link = Link::Down;
+        self.blocked = None;
+        let cause = self.keep(cause);
+        self.supervise(supervisor::Event::Lost { retry: Retry::Can, cause });
+        if self.ended.is_none() {
+            self.interrupt_channels();
+        }
+    }
+
+    pub(super) fn finish_close(&mut self) {
+        self.link = Link::Down;
+        self.supervise(supervisor::Event::Closed);
+    }
+
+    /// Keeps why something failed, and numbers it for the supervisor.
+    pub(super) fn keep(&mut self, cause: Cause) -> CauseId {
+        self.last_cause = Some(Arc::new(cause));
+        self.causes += 1;
+        CauseId(self.causes)
+    }
+
+    /// Tells the supervisor what happened, and does what it says.
+    pub(super) fn supervise(&mut self, event: supervisor::Event) {
+        let taken = self.supervisor.handle(self.core.now, event);
+        debug_assert!(taken.is_ok(), "{event:?} in {}: {taken:?}", self.supervisor.state());
+        self.drain_supervisor();
+    }
+
+    pub(super) fn drain_supervisor(&mut self) {
+        while let Some(action) = self.supervisor.poll_action() {
+            match action {
+                supervisor::Action::Dial { attempt, .. } => {
+                    self.attempt = attempt;
+                    self.actions.push_back(Action::Dial { attempt });
+                }
+                supervisor::Action::AbortDial { .. } => self.abort(),
+                supervisor::Action::Recover => self.recover(),
+                supervisor::Action::Drain => self.drain(),
+                supervisor::Action::Close => self.say_goodbye(),
+                supervisor::Action::Drop => {
+                    self.link = Link::Down;
+                    self.actions.push_back(Action::Shut);
+                }
+                supervisor::Action::GiveUp(end) => self.end(end),
+            }
+        }
+        self.core.wakes.append(&mut self.watchers);
+    }
+
+    /// The attempt has taken too long, or is no longer wanted.
+    pub(super) fn abort(&mut self) {
+        if !matches!(self.link, Link::Down) || self.ended.is_none() {
+            let within = self.settings.policy.connect_timeout.unwrap_or_default();
+            self.last_cause = Some(Arc::new(Cause::Lost(Loss::HandshakeTimeout(within))));
+        }
+        self.link = Link::Down;
+        self.core.batch.clear();
+        self.actions.push_back(Action::Abort);
+    }
+
+    /// Nothing is held back: what was sent before is in the batch already.
+    pub(super) fn drain(&mut self) {
+        self.supervise(supervisor::Event::Drained);
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        if !matches!(self.link, Link::Up) {
+            return self.finish_close();
+        }
+        self.flush_acks();
+        self.send_close(ReplyCode::REPLY_SUCCESS, "");
+        self.link = Link::Closing;
+    }
+
+    /// The supervisor has given up, or was told to: everybody who waits is told why.
+    pub(super) fn end(&mut self, end: End) {
+        let by_us = || Arc::new(Cause::ByUs);
+        let cause = match end {
+            End::ByUs { .. } => by_us(),
+            _ => self.last_cause.clone().unwrap_or_else(by_us),
+        };
+        self.ended = Some(cause.clone());
+        let core = &mut self.core;
+        if let Some(call) = self.connecting.take() {
+            core.calls.answer(call, Err(CallError::Ended(cause.clone())), &mut core.wakes);
+        }
+        if let Some(call) = self.closing.take() {
+            core.calls.answer(call, Ok(Reply::Done), &mut core.wakes);
+        }
+        for call in self.secret_calls.drain(..) {
+            core.calls.answer(call, Err(CallError::Ended(cause.clone())), &mut core.wakes);
+        }
+        for channel in self.channels.iter_mut() {
+            channel.end(cause.clone(), core);
+        }
+        core.wakes.append(&mut core.gate);
+        core.acks_due.clear();
+    }
+
+    pub(super) fn check_alive(&self) -> Result<(), CallError> {
+        match &self.ended {
+            Some(cause) => Err(CallError::Ended(cause.clone())),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The client's connection: bytes and commands in, bytes and wakes out.
+//!
+//! One value holds everything: the supervisor, the handshake, the channels, what waits for the
+//! socket. Whoever drives it changes it by one call, then drains the outputs; see the
+//! [module](super) for the order.
+
+use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
+    ConsumerKey, Destination, Entity, Exception, Loss, Mechanism, Outcome, Reply, Request,
+    ReturnedContent, SPLICE_FROM, Scope, Settings, SettleError, Settlement, Violation, WaiterId,
+    Wakes,
+    channel::{self, Channel},
+    consumer_number,
+    content::whole_content,
+    core::Core,
+    handshake::{self, Negotiated, Step},
+    heartbeat::Heartbeat,
+    ids::ChannelIds,
+    records::Records,
+};
+use crate::{
+    fsm::{
+        CauseId, Supervisor, Time,
+        supervisor::{self, End, Reasons, Retry},
+    },
+    wire::{
+        Decoder, Frame, FrameKind, Method, MethodId, ReplyCode, ShortStr, ShortString, encode,
+        frame, method::connection,
+    },
+};
+
+mod commands;
+mod frames;
+mod inputs;
+mod life;
+mod outgoing;
+mod recovery;
+
+pub use outgoing::{Accepted, Outgoing};
+pub use recovery::NotRecovered;
+use recovery::Recovery;
+
+/// What the driver is to do in the world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Open a socket, then call [`Connection::handle_dialed`] or
+    /// [`Connection::handle_dial_failed`].
+    Dial {
+        /// The attempt's number, never used twice.
+        attempt: u64,
+    },
+    /// Stop dialling or shaking hands, and drop the socket.
+    Abort,
+    /// Write what is in the batch, for a moment at most, then drop the socket.
+    Shut,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Link {
+    /// No socket.
+    Down,
+    /// Shaking hands; the supervisor keeps the deadline.
+    Handshake(Step),
+    /// Open for channels.
+    Up,
+    /// connection.close is on its way; the supervisor keeps the deadline.
+    Closing,
+}
+
+/// A client connection, pure: no socket, no clock, no task.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Connection {
+    settings: Arc<Settings>,
+    supervisor: Supervisor,
+    link: Link,
+    decoder: Decoder,
+    negotiated: Option<Arc<Negotiated>>,
+    heartbeat: Heartbeat,
+    ids: ChannelIds,
+    channels: Records,
+    core: Core,
+    epoch: u32,
+    blocked: Option<Arc<str>>,
+    ended: Option<Arc<Cause>>,
+    last_cause: Option<Arc<Cause>>,
+    causes: u64,
+    attempt: u64,
+    connecting: Option<CallId>,
+    closing: Option<CallId>,
+    secret_calls: VecDeque<CallId>,
+    recovery: Option<Recovery>,
+    not_recovered: Vec<NotRecovered>,
+    renamed: VecDeque<(ShortString, ShortString)>,
+    watchers: Vec<WaiterId>,
+    actions: VecDeque<Action>,
+}
+
+impl Connection {
+    /// A connection that has not been dialled. The seed is for jitter.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        Connection {
+            supervisor: Supervisor::new(settings.policy.clone(), seed),
+            link: Link::Down,
+            decoder: Decoder::new(handshake_frame_max(&settings)),
+            negotiated: None,
+            heartbeat: Heartbeat::new(Duration::ZERO, Time::ZERO),
+            ids: ChannelIds::new(0),
+            channels: Records::default(),
+            core: Core::new(settings.limits.clone()),
+            epoch: 0,
+            blocked: None,
+            ended: None,
+            last_cause: None,
+            causes: 0,
+            attempt: 0,
+            connecting: None,
+            closing: None,
+            secret_calls: VecDeque::new(),
+            recovery: None,
+            not_recovered: Vec::new(),
+            renamed: VecDeque::new(),
+            watchers: Vec::new(),
+            actions: VecDeque::new(),
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// Why the connection ended, if it has.
+    pub fn ended(&self) -> Option<&Arc<Cause>> {
+        self.ended.as_ref()
+    }
+
+    /// Why a channel ended, if it has.
+    pub fn channel_ended(&self, key: ChannelKey) -> Option<Arc<Cause>> {
+        match self.channels.get(key) {
+            Some(channel) => channel.ended.clone(),
+            None => Some(Arc::new(Cause::ByUs)),
+        }
+    }
+
+    /// The id of a channel on the wire.
+    pub fn channel_id(&self, key: ChannelKey) -> Option<u16> {
+        self.channels.get(key).map(|channel| channel.id)
+    }
+
+    /// The broker's reason for connection.blocked, while it holds.
+    pub fn blocked(&self) -> Option<&Arc<str>> {
+        self.blocked.as_ref()
+    }
+
+    /// What was negotiated, once the connection was open.
+    pub fn negotiated(&self) -> Option<&Arc<Negotiated>> {
+        self.negotiated.as_ref()
+    }
+
+    /// The machine that supervises the connection.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// The current epoch: how many times the connection was opened.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Unconfirmed publishes on all channels.
+    pub fn unconfirmed(&self) -> usize {
+        self.channels.iter().map(|channel| channel.ledger.outstanding()).sum()
+    }
+}
+
+/// For calls whose end is bounded by deadlines elsewhere.
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+fn handshake_frame_max(settings: &Settings) -> u32 {
+    // connection.start can be larger than the protocol's minimum: brokers list many properties.
+    match settings.frame_max {
+        0 => 128 * 1024,
+        wanted => wanted.max(8192),
+    }
+}
+
+fn gone() -> CallError {
+    CallError::Ended(Arc::new(Cause::ByUs))
+}

@@ -1,0 +1,71 @@
+//! What all channels of a connection share: the outbound batch, the reply slots, the wakes.
+
+use std::collections::VecDeque;
+
+use super::{Batch, Calls, ChannelTransition, Limits, Topology, WaiterId, Wakes};
+use crate::{fsm::Time, wire::ShortString};
+
+/// Transitions of channels that are kept for whoever logs them.
+const TRANSITIONS_KEPT: usize = 256;
+
+/// The shared part of a connection, apart from its channels, so that both can be borrowed at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Core {
+    pub(super) now: Time,
+    pub(super) limits: Limits,
+    pub(super) batch: Batch,
+    pub(super) calls: Calls,
+    pub(super) wakes: Wakes,
+    /// Publishers that wait for room in the batch, for unblocking, or for recovery.
+    pub(super) gate: Vec<WaiterId>,
+    /// What this connection declared.
+    pub(super) topology: Topology,
+    /// Queues that a consumer of ours has just left.
+    pub(super) consumers_left: Vec<ShortString>,
+    /// Consumers that hold more than they may.
+    pub(super) behind: usize,
+    /// Since when reading has stopped for them.
+    pub(super) paused_since: Option<Time>,
+    /// Channels with an ack that waits for the next flush.
+    pub(super) acks_due: Vec<u32>,
+    /// Transitions of channels that nobody has fetched; the oldest are dropped.
+    pub(super) transitions: VecDeque<ChannelTransition>,
+}
+
+impl Core {
+    pub(super) fn new(limits: Limits) -> Self {
+        Core {
+            now: Time::ZERO,
+            limits,
+            batch: Batch::default(),
+            calls: Calls::default(),
+            wakes: Wakes::new(),
+            gate: Vec::new(),
+            topology: Topology::default(),
+            consumers_left: Vec::new(),
+            behind: 0,
+            paused_since: None,
+            acks_due: Vec::new(),
+            transitions: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn note(&mut self, transition: ChannelTransition) {
+        if self.transitions.len() >= TRANSITIONS_KEPT {
+            self.transitions.pop_front();
+        }
+        self.transitions.push_back(transition);
+    }
+
+    pub(super) fn consumer_fell_behind(&mut self) {
+        self.behind += 1;
+        self.paused_since.get_or_insert(self.now);
+    }
+
+    pub(super) fn consumer_caught_up(&mut self) {
+        self.behind = self.behind.saturating_sub(1);
+        if self.behind == 0 {
+            self.paused_since = None;
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The publish ledger: what became of each message on a confirming channel.
+//!
+//! A ring indexed by delivery tag. Tags below the base are settled; of those only what was *not*
+//! confirmed is kept, until its publisher has taken it. A multiple ack is one sweep.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use super::{Cause, WaiterId, Wakes};
+use crate::{fsm::Time, wire::ReplyCode};
+
+/// What became of one publish.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The broker took responsibility for the message.
+    Confirmed,
+    /// The broker could not route it and sent it back; it is in no queue.
+    Returned {
+        /// The reply code, 312 for "no route".
+        code: ReplyCode,
+        /// The broker's text.
+        text: Arc<str>,
+    },
+    /// The broker refused responsibility (basic.nack).
+    Nacked,
+    /// The channel or connection ended before the broker answered: the message may or may not
+    /// have arrived.
+    Unknown(Arc<Cause>),
+    /// The broker did not answer within the confirm deadline: the message may have arrived.
+    Overdue,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Slot {
+    size: u32,
+    published: Time,
+    state: SlotState,
+    waiter: Option<WaiterId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum SlotState {
+    Outstanding,
+    /// A return has arrived, the ack that follows it has not.
+    Returned,
+    Settled,
+    /// Settled by the deadline; a late answer is not an error.
+    Overdue,
+}
+
+/// The outstanding publishes of one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ledger {
+    /// Tags here count on through every epoch; the broker's begin at 1 in each.
+    base: u64,
+    /// What to add to the broker's tag.
+    epoch_base: u64,
+    slots: VecDeque<Slot>,
+    exceptional: BTreeMap<u64, Outcome>,
+    outstanding: usize,
+    bytes: usize,
+}
+
+impl Default for Ledger {
+    /// The first tag after confirm.select is 1.
+    fn default() -> Self {
+        Ledger {
+            base: 1,
+            epoch_base: 0,
+            slots: VecDeque::new(),
+            exceptional: BTreeMap::new(),
+            outstanding: 0,
+            bytes: 0,
+        }
+    }
+}
+
+impl Ledger {
+    /// The tag that the next publish will have.
+    pub fn next_tag(&self) -> u64 {
+        self.base + self.slots.len() as u64
+    }
+
+    /// The number of publishes that the broker has not answered.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// The bytes of those publishes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the oldest unanswered publish was made.
+    pub fn oldest(&self) -> Option<Time> {
+        self.slots.front().map(|slot| slot.published)
+    }
+
+    /// Notes a publish and gives its tag.
+    pub fn push(&mut self, now: Time, size: usize) -> u64 {
+        let tag = self.next_tag();
+        self.slots.push_back(Slot {
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            published: now,
+            state: SlotState::Outstanding,
+            waiter: None,
+        });
+        self.outstanding += 1;
+        self.bytes += size.min(u32::MAX as usize);
+        tag
+    }
+
+    /// Asks for the outcome of a publish. Taking it forgets it.
+    pub fn poll(&mut self, tag: u64, waiter: impl FnOnce() -> WaiterId) -> Poll<Outcome> {
+        match self.slot(tag) {
+            Some(slot) if matches!(slot.state, SlotState::Outstanding | SlotState::Returned) => {
+                slot.waiter = Some(waiter());
+                Poll::Pending
+            }
+            _ => Poll::Ready(self.exceptional.remove(&tag).unwrap_or(Outcome::Confirmed)),
+        }
+    }
+
+    /// Forgets the outcome of a publish that nobody will ask for.
+    pub fn abandon(&mut self, tag: u64) {
+        self.exceptional.remove(&tag);
+        if let Some(slot) = self.slot(tag) {
+            slot.waiter = None;
+        }
+    }
+
+    /// A message came back; its ack or nack follows. False when there is no such publish.
+    pub fn returned(&mut self, tag: u64, code: ReplyCode, text: Arc<str>) -> bool {
+        let Some(slot) = self.slot(tag) else { return false };
+        if slot.state == SlotState::Outstanding {
+            slot.state = SlotState::Returned;
+            self.exceptional.insert(tag, Outcome::Returned { code, text });
+        }
+        true
+    }
+
+    /// basic.ack or basic.nack. False when the tag was never published (or is 0 without
+    /// `multiple`).
+    pub fn settle(&mut self, tag: u64, multiple: bool, nacked: bool, wakes: &mut Wakes) -> bool {
+        let Some(broker_next) = self.next_tag().checked_sub(self.epoch_base) else { return false };
+        if tag >= broker_next || (tag == 0 && !multiple) {
+            return false;
+        }
+        // Tag 0 with `multiple` means all outstanding messages (1.8.3.13).
+        let last = if tag == 0 { self.next_tag() - 1 } else { tag + self.epoch_base };
+        let first = if multiple { self.base } else { last };
+        for tag in first.max(self.base)..=last {
+            self.settle_one(tag, nacked, wakes);
+        }
+        self.advance();
+        true
+    }
+
+    /// Ends every outstanding publish as unknown; what follows is published in a new epoch.
+    pub fn end(&mut self, cause: &Arc<Cause>, wakes: &mut Wakes) {
+        for tag in self.base..self.next_tag() {
+            self.finish(tag, SlotState::Settled, Some(Outcome::Unknown(cause.clone())), wakes);
+        }
+        self.advance();
+        self.epoch_base = self.next_tag() - 1;
+    }
+
+    /// Ends those that were due `after` their publish as overdue.
+    pub fn expire(&mut self, now: Time, after: Duration, wakes: &mut Wakes) {
+        let due = |slot: &&Slot| slot.published + after <= now;
+        let overdue = self.slots.iter().take_while(due).count() as u64;
+        for tag in self.base..self.base + overdue {
+            self.finish(tag, SlotState::Overdue, Some(Outcome::Overdue), wakes);
+        }
+        self.advance();
+    }
+
+    fn settle_one(&mut self, tag: u64, nacked: bool, wakes: &mut Wakes) {
+        self.finish(tag, SlotState::Settled, nacked.then_some(Outcome::Nacked), wakes);
+    }
+
+    fn finish(&mut self, tag: u64, to: SlotState, outcome: Option<Outcome>, wakes: &mut Wakes) {
+        let Some(slot) = self.slot(tag) else { return };
+        let from = std::mem::replace(&mut slot.state, to);
+        let (size, waiter) = (slot.size as usize, slot.waiter.take());
+        if matches!(from, SlotState::Settled | SlotState::Overdue) {
+            return;
+        }
+        wakes.extend(waiter);
+        self.outstanding -= 1;
+        self.bytes -= size;
+        // A returned message stays returned: its ack only says that the broker is done with it.
+        if let (SlotState::Outstanding, Some(outcome)) = (from, outcome) {
+            self.exceptional.insert(tag, outcome);
+        }
+    }
+
+    fn advance(&mut self) {
+        while let Some(SlotState::Settled | SlotState::Overdue) =
+            self.slots.front().map(|slot| slot.state)
+        {
+            self.slots.pop_front();
+            self.base += 1;
+        }
+    }
+
+    fn slot(&mut self, tag: u64) -> Option<&mut Slot> {
+        let index = tag.checked_sub(self.base)?;
+        self.slots.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(publishes: usize) -> Ledger {
+        let mut ledger = Ledger::default();
+        for _ in 0..publishes {
+            ledger.push(Time::ZERO, 10);
+        }
+        ledger
+    }
+
+    fn waiter(index: u32) -> WaiterId {
+        WaiterId { index, generation: 0 }
+    }
+
+    fn outcome(ledger: &mut Ledger, tag: u64) -> Poll<Outcome> {
+        ledger.poll(tag, || waiter(0))
+    }
+
+    #[test]
+    fn a_multiple_ack_confirms_all_up_to_its_tag() {
+        let (mut ledger, mut wakes) = (ledger(3), Wakes::new());
+        assert!(ledger.settle(2, true, false, &mut wakes));
+        assert_eq!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Confirmed));
+        assert_eq!(outcome(&mut ledger, 2), Poll::Ready(Outcome::Confirmed));
+        assert_eq!(outcome(&mut ledger, 3), Poll::Pending);
+        assert_eq!((ledger.outstanding(), ledger.bytes()), (1, 10));
+    }
+
+    #[test]
+    fn a_return_belongs_to_its_own_publish_alone() {
+        let (mut ledger, mut wakes) = (ledger(3), Wakes::new());
+        let returned = Outcome::Returned { code: ReplyCode::NO_ROUTE, text: "NO_ROUTE".into() };
+        assert!(ledger.returned(2, ReplyCode::NO_ROUTE, "NO_ROUTE".into()));
+        ledger.settle(3, true, false, &mut wakes);
+        assert_eq!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Confirmed));
+        assert_eq!(outcome(&mut ledger, 2), Poll::Ready(returned));
+        assert_eq!(outcome(&mut ledger, 3), Poll::Ready(Outcome::Confirmed));
+    }
+
+    #[test]
+    fn acks_out_of_order_settle_their_own_tags() {
+        let (mut ledger, mut wakes) = (ledger(3), Wakes::new());
+        ledger.settle(3, false, false, &mut wakes);
+        ledger.settle(1, false, true, &mut wakes);
+        assert_eq!(outcome(&mut ledger, 3), Poll::Ready(Outcome::Confirmed));
+        assert_eq!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Nacked));
+        assert_eq!(outcome(&mut ledger, 2), Poll::Pending);
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_once() {
+        let (mut ledger, mut wakes) = (ledger(2), Wakes::new());
+        assert!(ledger.poll(1, || waiter(7)).is_pending());
+        ledger.settle(1, false, false, &mut wakes);
+        ledger.settle(1, false, false, &mut wakes);
+        assert_eq!(wakes, [waiter(7)]);
+    }
+
+    #[test]
+    fn the_end_leaves_no_publish_without_an_outcome() {
+        let (mut ledger, mut wakes) = (ledger(2), Wakes::new());
+        let cause = Arc::new(Cause::ByUs);
+        ledger.settle(2, false, false, &mut wakes);
+        ledger.end(&cause, &mut wakes);
+        assert_eq!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Unknown(cause)));
+        assert_eq!(outcome(&mut ledger, 2), Poll::Ready(Outcome::Confirmed));
+        assert_eq!((ledger.outstanding(), ledger.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_new_epoch_maps_the_brokers_tags_to_the_publishes_made_in_it() {
+        let (mut ledger, mut wakes) = (ledger(2), Wakes::new());
+        ledger.end(&Arc::new(Cause::ByUs), &mut wakes);
+        assert_eq!(ledger.push(Time::ZERO, 10), 3);
+        assert!(ledger.settle(1, false, false, &mut wakes));
+        assert_eq!(outcome(&mut ledger, 3), Poll::Ready(Outcome::Confirmed));
+        assert!(matches!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Unknown(_))));
+        assert!(!ledger.settle(2, false, false, &mut wakes));
+    }
+
+    #[test]
+    fn a_late_answer_to_an_overdue_publish_changes_nothing() {
+        let (mut ledger, mut wakes) = (ledger(1), Wakes::new());
+        ledger.expire(Time::ZERO, Duration::ZERO, &mut wakes);
+        assert!(ledger.settle(1, false, false, &mut wakes));
+        assert_eq!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Overdue));
+    }
+
+    #[test]
+    fn a_tag_that_was_never_published_is_refused() {
+        let (mut ledger, mut wakes) = (ledger(1), Wakes::new());
+        assert!(!ledger.settle(2, true, false, &mut wakes));
+        assert!(!ledger.settle(0, false, false, &mut wakes));
+        assert!(!ledger.returned(2, ReplyCode::NO_ROUTE, "".into()));
+    }
+}

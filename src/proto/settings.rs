@@ -1,0 +1,83 @@
+//! What the pure connection is told by its user: no addresses, no sockets.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{fsm::supervisor::Policy, wire::ShortString};
+
+/// Bytes that must not be shown, such as a SASL response.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(pub Bytes);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A SASL mechanism with the response that it sends first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mechanism {
+    /// Its name, e.g. `PLAIN`.
+    pub name: ShortString,
+    /// The initial response.
+    pub response: Secret,
+}
+
+/// Everything that steers a client connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// The virtual host.
+    pub virtual_host: ShortString,
+    /// The encoded client properties.
+    pub client_properties: Bytes,
+    /// The highest channel id wanted; 0 is no limit.
+    pub channel_max: u16,
+    /// The largest frame wanted; 0 is no limit, which here means [`FRAME_MAX_CAP`].
+    pub frame_max: u32,
+    /// The heartbeat interval wanted; zero is none.
+    pub heartbeat: Duration,
+    /// How long a publish waits for its confirm before its outcome is unknown.
+    pub confirm_timeout: Duration,
+    /// Bounds on what can grow.
+    pub limits: Limits,
+    /// Reconnection, backoff, circuit breaker; deadlines for connecting and closing.
+    pub policy: Policy,
+}
+
+/// What "no limit" means for frames: memory is bounded whatever the peer announces.
+pub const FRAME_MAX_CAP: u32 = 1024 * 1024;
+
+/// Bounds on what can grow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// The largest body that is delivered; a larger one is discarded while it streams.
+    pub body_bytes: u64,
+    /// What may wait for one consumer before reading stops.
+    pub consumer_bytes: usize,
+    /// How long reading may stop for one consumer before it is cancelled as overrun.
+    pub overrun_after: Duration,
+    /// What may wait for the socket before publishing waits.
+    pub outbound_bytes: usize,
+    /// Unconfirmed messages on one channel before publishing waits.
+    pub window_messages: usize,
+    /// Unconfirmed bytes on one channel before publishing waits.
+    pub window_bytes: usize,
+    /// Returned messages that wait for a listener on one channel; the oldest are dropped.
+    pub returns: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes: 64 * 1024 * 1024,
+            consumer_bytes: 1024 * 1024,
+            overrun_after: Duration::from_secs(30),
+            outbound_bytes: 256 * 1024,
+            window_messages: 1024,
+            window_bytes: 16 * 1024 * 1024,
+            returns: 1024,
+        }
+    }
+}

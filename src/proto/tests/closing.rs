@@ -1,0 +1,134 @@
+//! How channels and connections end, from either side.
+
+use super::*;
+
+fn not_found() -> method::channel::Close<'static> {
+    method::channel::Close {
+        reply_code: 404,
+        reply_text: ShortStr::new("NOT_FOUND - no queue 'q' in vhost '/'").unwrap(),
+        class_id: 50,
+        method_id: 20,
+    }
+}
+
+fn exception(cause: &Cause) -> &Exception {
+    match cause {
+        Cause::Exception(exception) => exception,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_channel_exception_is_told_to_every_later_call() {
+    let (mut scripted, key) = Scripted::with_channel();
+    let call = scripted.request(key, bind());
+    scripted.sent();
+    scripted.receive(1, &not_found());
+    assert_eq!(scripted.sent(), ["channel.close-ok"]);
+    let Poll::Ready(Err(CallError::Ended(cause))) = scripted.answer(call) else { panic!() };
+    assert_eq!(exception(&cause).code.0, 404);
+    assert_eq!(&*exception(&cause).text, "NOT_FOUND - no queue 'q' in vhost '/'");
+    assert_eq!(exception(&cause).method.unwrap().to_string(), "queue.bind");
+    for _ in 0..2 {
+        let later = scripted.connection.request(scripted.now, key, bind(), SECOND);
+        assert_eq!(later, Err(CallError::Ended(cause.clone())));
+    }
+    assert_eq!(scripted.ended(), None, "the connection lives");
+}
+
+#[test]
+fn a_closed_channels_id_is_used_again_and_its_old_handle_stays_dead() {
+    let (mut scripted, old) = Scripted::with_channel();
+    scripted.receive(1, &not_found());
+    scripted.connection.release_channel(scripted.now, old);
+    let mut ids = Vec::new();
+    for _ in 0..2047 {
+        let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+        ids.push(call);
+    }
+    assert_eq!(
+        scripted.connection.open_channel(scripted.now, SECOND),
+        Err(CallError::TooManyChannels { max: 2047 })
+    );
+    assert!(scripted.connection.channel_ended(old).is_some());
+}
+
+#[test]
+fn closing_a_connection_says_goodbye_and_ends_its_channels() {
+    let (mut scripted, key) = Scripted::with_channel();
+    let call = scripted.connection.close(scripted.now);
+    assert_eq!(scripted.sent(), ["connection.close"]);
+    assert_eq!(scripted.answer(call), Poll::Pending);
+    scripted.receive(0, &method::connection::CloseOk {});
+    assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
+    assert_eq!(scripted.connection.poll_action(), Some(Action::Shut));
+    assert_eq!(scripted.connection.channel_ended(key), Some(Arc::new(Cause::ByUs)));
+}
+
+#[test]
+fn closing_ends_at_its_deadline_when_the_broker_does_not_answer() {
+    let mut scripted = Scripted::open();
+    let call = scripted.connection.close(scripted.now);
+    let deadline = scripted.connection.poll_timeout().expect("closing has a deadline");
+    scripted.now = deadline;
+    scripted.connection.handle_timeout(scripted.now);
+    assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
+    assert!(scripted.ended().is_some());
+}
+
+#[test]
+fn a_close_by_the_broker_is_answered_and_told() {
+    let (mut scripted, key) = Scripted::with_channel();
+    let call = scripted.request(key, bind());
+    scripted.sent();
+    scripted.receive(
+        0,
+        &method::connection::Close {
+            reply_code: 320,
+            reply_text: ShortStr::new("CONNECTION_FORCED - bye").unwrap(),
+            class_id: 0,
+            method_id: 0,
+        },
+    );
+    assert_eq!(scripted.sent(), ["connection.close-ok"]);
+    let Poll::Ready(Err(CallError::Ended(cause))) = scripted.answer(call) else { panic!() };
+    assert_eq!(exception(&cause).code.0, 320);
+    assert_eq!(exception(&cause).scope, Scope::Connection);
+    assert_eq!(exception(&cause).method, None);
+}
+
+#[test]
+fn a_lost_connection_resolves_every_waiter() {
+    let (mut scripted, key) = Scripted::with_channel();
+    let call = scripted.request(key, bind());
+    assert_eq!(scripted.answer(call), Poll::Pending);
+    scripted.connection.handle_lost(scripted.now, Loss::EndOfStream);
+    assert_eq!(scripted.woken(), [waiter(0)]);
+    let lost = Arc::new(Cause::Lost(Loss::EndOfStream));
+    assert_eq!(scripted.answer(call), Poll::Ready(Err(CallError::Ended(lost))));
+}
+
+#[test]
+fn a_silent_peer_is_dead_after_two_heartbeat_intervals() {
+    let mut scripted = Scripted::open();
+    let mut sent = Vec::new();
+    while scripted.ended().is_none() {
+        scripted.now = scripted.connection.poll_timeout().expect("a heartbeat is due");
+        scripted.connection.handle_timeout(scripted.now);
+        sent.push(scripted.sent_bytes().len());
+    }
+    assert_eq!(scripted.now, Time::ZERO + 120 * SECOND);
+    assert_eq!(scripted.ended(), Some(Arc::new(Cause::Lost(Loss::Heartbeat(60 * SECOND)))));
+    assert_eq!(sent[..3], [8, 8, 8], "heartbeats go out at half the interval");
+}
+
+#[test]
+fn a_channel_that_was_opened_for_nobody_is_closed_again() {
+    let mut scripted = Scripted::open();
+    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+    scripted.connection.abandon_call(scripted.now, call);
+    scripted.receive(1, &method::channel::OpenOk {});
+    assert_eq!(scripted.sent(), ["channel.open", "channel.close"]);
+    scripted.receive(1, &method::channel::CloseOk {});
+    assert_eq!(scripted.ended(), None);
+}

@@ -1,0 +1,125 @@
+//! Publishing on a confirming channel.
+
+use super::*;
+
+fn confirming() -> (Scripted, ChannelKey) {
+    let (mut scripted, key) = Scripted::with_channel();
+    let call = scripted.request(key, Request::ConfirmSelect);
+    scripted.receive(1, &method::confirm::SelectOk {});
+    assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
+    scripted.sent();
+    (scripted, key)
+}
+
+fn publish(scripted: &mut Scripted, key: ChannelKey, body: &'static [u8]) -> Accepted {
+    let body = [Bytes::from_static(body)];
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::new("inbox").unwrap(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &body,
+    };
+    scripted.connection.publish(key, &outgoing, &mut || Some(waiter(9))).unwrap()
+}
+
+#[test]
+fn a_publish_is_confirmed_under_its_own_tag() {
+    let (mut scripted, key) = confirming();
+    assert_eq!(publish(&mut scripted, key, b"one"), Accepted::Yes { tag: 1 });
+    assert_eq!(publish(&mut scripted, key, b"two"), Accepted::Yes { tag: 2 });
+    assert_eq!(scripted.sent(), ["basic.publish", "basic.publish"]);
+    scripted.receive(1, &method::basic::Ack { delivery_tag: 2, multiple: false });
+    assert_eq!(scripted.connection.poll_confirm(key, 1, || waiter(1)), Poll::Pending);
+    assert_eq!(
+        scripted.connection.poll_confirm(key, 2, || waiter(2)),
+        Poll::Ready(Outcome::Confirmed)
+    );
+}
+
+#[test]
+fn outstanding_publishes_are_unknown_after_a_cut() {
+    let (mut scripted, key) = confirming();
+    publish(&mut scripted, key, b"one");
+    scripted.connection.handle_lost(scripted.now, Loss::EndOfStream);
+    let lost = Arc::new(Cause::Lost(Loss::EndOfStream));
+    assert_eq!(
+        scripted.connection.poll_confirm(key, 1, || waiter(1)),
+        Poll::Ready(Outcome::Unknown(lost))
+    );
+}
+
+#[test]
+fn the_window_holds_publishers_back_until_confirms_arrive() {
+    let (mut scripted, key) = confirming();
+    let window = Limits::default().window_messages;
+    for tag in 1..=window as u64 {
+        assert_eq!(publish(&mut scripted, key, b"x"), Accepted::Yes { tag });
+    }
+    assert_eq!(publish(&mut scripted, key, b"x"), Accepted::Wait);
+    scripted.woken();
+    scripted.receive(1, &method::basic::Ack { delivery_tag: 10, multiple: true });
+    assert_eq!(scripted.woken(), [waiter(9)]);
+    assert_eq!(publish(&mut scripted, key, b"x"), Accepted::Yes { tag: window as u64 + 1 });
+}
+
+#[test]
+fn a_blocked_connection_holds_publishers_back_and_nothing_else() {
+    let (mut scripted, key) = confirming();
+    let reason = ShortStr::new("low on memory").unwrap();
+    scripted.receive(0, &method::connection::Blocked { reason });
+    assert_eq!(publish(&mut scripted, key, b"x"), Accepted::Wait);
+    assert_eq!(scripted.connection.blocked().map(|reason| &**reason), Some("low on memory"));
+    scripted.request(key, bind());
+    assert_eq!(scripted.sent(), ["queue.bind"]);
+    scripted.receive(0, &method::connection::Unblocked {});
+    assert_eq!(scripted.woken(), [waiter(9)]);
+    assert_eq!(publish(&mut scripted, key, b"x"), Accepted::Yes { tag: 1 });
+}
+
+#[test]
+fn a_confirm_that_does_not_come_is_overdue_at_its_deadline() {
+    let (mut scripted, key) = confirming();
+    publish(&mut scripted, key, b"one");
+    scripted.now = scripted.now + 20 * SECOND;
+    scripted.connection.handle_timeout(scripted.now);
+    assert_eq!(
+        scripted.connection.poll_confirm(key, 1, || waiter(1)),
+        Poll::Ready(Outcome::Overdue)
+    );
+}
+
+#[test]
+fn a_confirm_for_what_was_never_published_ends_the_connection() {
+    let (mut scripted, _) = confirming();
+    scripted.receive(1, &method::basic::Ack { delivery_tag: 1, multiple: false });
+    let ended = scripted.ended().expect("the peer broke the protocol");
+    assert!(matches!(&*ended, Cause::Violation(Violation::UnknownConfirm { .. })), "{ended:?}");
+}
+
+#[test]
+fn a_large_body_is_split_at_frame_max_and_not_copied() {
+    let (mut scripted, key) = confirming();
+    let body = [Bytes::from(vec![7; 300_000])];
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &body,
+    };
+    scripted.connection.publish(key, &outgoing, &mut || None).unwrap();
+    let mut batch = Batch::default();
+    scripted.connection.take_batch(scripted.now, &mut batch);
+    assert_eq!(batch.splices.len(), 3);
+    let bytes: Vec<u8> = batch.slices(0).flatten().copied().collect();
+    let (mut decoder, mut at, mut sizes) = (Decoder::new(131_072), 0, Vec::new());
+    while let Some(frame) = decoder.next(&bytes, &mut at).unwrap() {
+        if frame.kind == FrameKind::Body {
+            sizes.push(frame.payload.len());
+        }
+    }
+    assert_eq!(sizes, [131_064, 131_064, 300_000 - 2 * 131_064]);
+}

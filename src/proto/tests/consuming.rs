@@ -1,0 +1,189 @@
+//! Deliveries: their way to the consumer, and back as settlements.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+fn consuming(automatic: bool) -> (Scripted, ConsumerKey) {
+    let (mut scripted, key) = Scripted::with_channel();
+    let queue = ShortString::new("inbox").unwrap();
+    let prefetch = (!automatic).then_some(10);
+    let spec =
+        ConsumeSpec { queue, automatic, exclusive: false, arguments: Bytes::new(), prefetch };
+    let call = scripted.request(key, Request::Consume(spec));
+    if !automatic {
+        scripted.receive(1, &method::basic::QosOk {});
+    }
+    let consumer_tag = consumer_tag(1);
+    scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: consumer_tag.as_short() });
+    let Poll::Ready(Ok(Reply::Consuming(consumer))) = scripted.answer(call) else { panic!() };
+    scripted.sent();
+    (scripted, consumer)
+}
+
+fn taken(scripted: &mut Scripted, key: ConsumerKey) -> VecDeque<Arrival> {
+    let mut taken = VecDeque::new();
+    let _ = scripted.connection.poll_consumer(key, &mut taken, || waiter(3));
+    taken
+}
+
+fn settle(scripted: &mut Scripted, key: ConsumerKey, tag: u64, how: Settlement) {
+    scripted.connection.settle(key.channel, 1, tag, how).unwrap();
+}
+
+#[test]
+fn a_delivery_in_one_piece_is_a_slice_of_what_was_read() {
+    let (mut scripted, key) = consuming(false);
+    scripted.deliver(1, 1, b"hello");
+    let arrival = taken(&mut scripted, key).pop_front().unwrap();
+    assert_eq!(arrival.content.contiguous_body(), Some(&b"hello"[..]));
+    assert_eq!(arrival.content.into_body().into_bytes(), "hello");
+}
+
+#[test]
+fn a_delivery_that_comes_in_single_bytes_is_the_same() {
+    let (mut scripted, key) = consuming(false);
+    let mut bytes = BytesMut::new();
+    let consumer = consumer_tag(1);
+    let deliver = method::basic::Deliver {
+        consumer_tag: consumer.as_short(),
+        delivery_tag: 1,
+        redelivered: true,
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::new("key").unwrap(),
+    };
+    encode::message(&mut bytes, 1, &deliver, &[0, 0], &[5; 10_000], 4096);
+    let mut rest = BytesMut::new();
+    for byte in bytes {
+        rest.extend_from_slice(&[byte]);
+        let block = rest.split().freeze();
+        let used = scripted.connection.handle_input(scripted.now, &block);
+        rest.extend_from_slice(&block[used..]);
+    }
+    assert!(rest.is_empty());
+    let arrival = taken(&mut scripted, key).pop_front().unwrap();
+    assert!(arrival.redelivered);
+    assert_eq!(arrival.content.into_body().into_bytes(), vec![5; 10_000]);
+}
+
+#[test]
+fn acks_in_order_go_out_as_one_and_before_what_follows_on_the_channel() {
+    let (mut scripted, key) = consuming(false);
+    for tag in 1..=3 {
+        scripted.deliver(1, tag, b"x");
+    }
+    settle(&mut scripted, key, 1, Settlement::Ack);
+    settle(&mut scripted, key, 2, Settlement::Ack);
+    scripted.request(key.channel, bind());
+    settle(&mut scripted, key, 3, Settlement::Ack);
+    assert_eq!(scripted.sent(), ["basic.ack", "queue.bind", "basic.ack"]);
+}
+
+#[test]
+fn an_ack_out_of_order_does_not_settle_what_is_below() {
+    let (mut scripted, key) = consuming(false);
+    for tag in 1..=2 {
+        scripted.deliver(1, tag, b"x");
+    }
+    settle(&mut scripted, key, 2, Settlement::Ack);
+    let bytes = scripted.sent_bytes();
+    let frame = Decoder::new(4096).next(&bytes, &mut 0).unwrap().unwrap();
+    let ack = method::basic::Ack { delivery_tag: 2, multiple: false };
+    assert_eq!(Method::decode(&bytes[frame.payload]).unwrap(), Method::BasicAck(ack));
+}
+
+#[test]
+fn a_delivery_settles_once() {
+    let (mut scripted, key) = consuming(false);
+    scripted.deliver(1, 1, b"x");
+    settle(&mut scripted, key, 1, Settlement::Reject);
+    assert_eq!(
+        scripted.connection.settle(key.channel, 1, 1, Settlement::Ack),
+        Err(SettleError::Stale)
+    );
+    assert_eq!(scripted.sent(), ["basic.reject"]);
+}
+
+#[test]
+fn a_delivery_of_another_epoch_is_stale_and_sends_nothing() {
+    let (mut scripted, key) = consuming(false);
+    scripted.deliver(1, 1, b"x");
+    assert_eq!(
+        scripted.connection.settle(key.channel, 0, 1, Settlement::Ack),
+        Err(SettleError::Stale)
+    );
+    assert!(scripted.sent().is_empty());
+}
+
+#[test]
+fn a_dropped_consumer_is_cancelled_first_and_returns_its_buffer_afterwards() {
+    let (mut scripted, key) = consuming(false);
+    scripted.deliver(1, 1, b"taken");
+    let rest = taken(&mut scripted, key);
+    scripted.deliver(1, 2, b"waiting");
+    scripted.connection.drop_consumer(scripted.now, key, rest);
+    assert_eq!(scripted.sent(), ["basic.cancel"]);
+    scripted.deliver(1, 3, b"on its way");
+    let consumer = consumer_tag(1);
+    scripted.receive(1, &method::basic::CancelOk { consumer_tag: consumer.as_short() });
+    assert_eq!(scripted.sent(), ["basic.reject", "basic.reject", "basic.reject"]);
+}
+
+#[test]
+fn a_cancel_by_the_broker_is_not_an_ordinary_end() {
+    let (mut scripted, key) = consuming(false);
+    let consumer = consumer_tag(1);
+    scripted
+        .receive(1, &method::basic::Cancel { consumer_tag: consumer.as_short(), no_wait: true });
+    let end = scripted.connection.poll_consumer(key, &mut VecDeque::new(), || waiter(3));
+    assert_eq!(end, Poll::Ready(Some(ConsumerEnd::CancelledByBroker)));
+}
+
+#[test]
+fn a_consumer_that_does_not_keep_up_stops_reading_and_is_cancelled_after_a_while() {
+    let (mut scripted, key) = consuming(true);
+    let body = vec![0; 100_000];
+    let mut tag = 0;
+    while scripted.connection.wants_read() {
+        tag += 1;
+        scripted.deliver(1, tag, &body);
+    }
+    assert!(tag < 20, "about a mebibyte is taken");
+    scripted.now = scripted.now + Limits::default().overrun_after;
+    scripted.connection.handle_timeout(scripted.now);
+    assert!(scripted.connection.wants_read(), "the other channels go on");
+    assert_eq!(scripted.sent(), ["basic.cancel"]);
+    assert_eq!(scripted.ended(), None, "silence while nothing was read says nothing of the peer");
+    let consumer = consumer_tag(1);
+    scripted.receive(1, &method::basic::CancelOk { consumer_tag: consumer.as_short() });
+    assert_eq!(taken(&mut scripted, key).len() as u64, tag);
+    let end = scripted.connection.poll_consumer(key, &mut VecDeque::new(), || waiter(3));
+    assert_eq!(end, Poll::Ready(Some(ConsumerEnd::Overrun)));
+}
+
+#[test]
+fn a_body_over_the_limit_is_discarded_and_the_channel_survives() {
+    let mut small = settings();
+    small.limits.body_bytes = 10;
+    let mut scripted = Scripted::open_with(small);
+    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+    scripted.receive(1, &method::channel::OpenOk {});
+    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+    let spec = ConsumeSpec {
+        queue: ShortString::new("inbox").unwrap(),
+        automatic: false,
+        exclusive: false,
+        arguments: Bytes::new(),
+        prefetch: None,
+    };
+    let call = scripted.request(key, Request::Consume(spec));
+    let consumer = consumer_tag(1);
+    scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: consumer.as_short() });
+    let Poll::Ready(Ok(Reply::Consuming(key))) = scripted.answer(call) else { panic!() };
+    scripted.deliver(1, 1, &[0; 11]);
+    scripted.deliver(1, 2, &[0; 10]);
+    let taken = taken(&mut scripted, key);
+    assert_eq!(taken[0].content.discarded(), Some(11));
+    assert_eq!(taken[0].content.body_len(), 0);
+    assert_eq!(taken[1].content.body_len(), 10);
+}

@@ -1,0 +1,316 @@
+//! A lost connection comes back with everything that was on it.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::fsm::supervisor::State;
+
+fn name(text: &str) -> ShortString {
+    ShortString::new(text).unwrap()
+}
+
+fn declare_queue(text: &str) -> Request {
+    Request::DeclareQueue(QueueSpec {
+        name: name(text),
+        passive: false,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        arguments: Bytes::new(),
+    })
+}
+
+fn declared(text: &str) -> method::queue::DeclareOk<'_> {
+    method::queue::DeclareOk {
+        queue: ShortStr::new(text).unwrap(),
+        message_count: 0,
+        consumer_count: 0,
+    }
+}
+
+/// A connection with a confirming channel, a queue, a binding and a consumer.
+fn populated(queue: &str, declared_as: &str) -> (Scripted, ConsumerKey) {
+    let mut reconnecting = settings();
+    reconnecting.policy = Policy::default();
+    let mut scripted = Scripted::open_with(reconnecting);
+    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+    scripted.receive(1, &method::channel::OpenOk {});
+    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+    scripted.request(key, Request::ConfirmSelect);
+    scripted.receive(1, &method::confirm::SelectOk {});
+    scripted.request(key, declare_queue(queue));
+    scripted.receive(1, &declared(declared_as));
+    let Request::BindQueue(mut binding) = bind() else { panic!() };
+    binding.destination = name(declared_as);
+    scripted.request(key, Request::BindQueue(binding));
+    scripted.receive(1, &method::queue::BindOk {});
+    let spec = ConsumeSpec {
+        queue: name(declared_as),
+        automatic: false,
+        exclusive: false,
+        arguments: Bytes::new(),
+        prefetch: Some(10),
+    };
+    let call = scripted.request(key, Request::Consume(spec));
+    scripted.receive(1, &method::basic::QosOk {});
+    let tag = consumer_tag(1);
+    scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+    let Poll::Ready(Ok(Reply::Consuming(consumer))) = scripted.answer(call) else { panic!() };
+    scripted.sent();
+    (scripted, consumer)
+}
+
+fn lose(scripted: &mut Scripted) {
+    scripted.connection.handle_lost(scripted.now, Loss::EndOfStream);
+    assert_eq!(scripted.connection.supervisor().state(), State::Reconnecting);
+    assert_eq!(scripted.ended(), None);
+}
+
+/// Dials again and shakes hands; what comes then is recovery's.
+fn redial(scripted: &mut Scripted) {
+    while !matches!(scripted.connection.poll_action(), Some(Action::Dial { .. })) {
+        scripted.now = scripted.connection.poll_timeout().expect("an attempt is due");
+        scripted.connection.handle_timeout(scripted.now);
+    }
+    scripted.connection.handle_dialed(scripted.now, plain());
+    scripted.receive(0, &Scripted::start());
+    scripted.receive(0, &Scripted::tune());
+    scripted.receive(0, &method::connection::OpenOk {});
+    scripted.sent_bytes();
+}
+
+/// Redials, expecting these methods on the way to an open recovery channel.
+fn redial_and_see(scripted: &mut Scripted) -> Vec<&'static str> {
+    while !matches!(scripted.connection.poll_action(), Some(Action::Dial { .. })) {
+        scripted.now = scripted.connection.poll_timeout().expect("an attempt is due");
+        scripted.connection.handle_timeout(scripted.now);
+    }
+    scripted.connection.handle_dialed(scripted.now, plain());
+    scripted.sent_bytes();
+    scripted.receive(0, &Scripted::start());
+    scripted.receive(0, &Scripted::tune());
+    scripted.sent();
+    scripted.receive(0, &method::connection::OpenOk {});
+    scripted.sent()
+}
+
+fn step(scripted: &mut Scripted, method: &impl MethodFrame) -> Vec<&'static str> {
+    scripted.receive(1, method);
+    scripted.sent()
+}
+
+#[test]
+fn topology_channels_and_consumers_come_back_in_order() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    lose(&mut scripted);
+    assert_eq!(redial_and_see(&mut scripted), ["channel.open"]);
+    assert_eq!(scripted.connection.supervisor().state(), State::Recovering);
+    assert_eq!(step(&mut scripted, &method::channel::OpenOk {}), ["queue.declare"]);
+    assert_eq!(step(&mut scripted, &declared("inbox")), ["queue.bind"]);
+    assert_eq!(step(&mut scripted, &method::queue::BindOk {}), ["channel.close"]);
+    assert_eq!(
+        step(&mut scripted, &method::channel::CloseOk {}),
+        ["channel.open", "confirm.select", "basic.qos", "basic.consume"]
+    );
+    assert_eq!(scripted.connection.supervisor().state(), State::Connected);
+    // The recovery channel had id 1; the channel is number 2 now, under the same handle.
+    scripted.receive(2, &method::channel::OpenOk {});
+    scripted.receive(2, &method::confirm::SelectOk {});
+    scripted.receive(2, &method::basic::QosOk {});
+    let tag = consumer_tag(1);
+    scripted.receive(2, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+    assert_eq!(scripted.ended(), None);
+    assert_eq!(scripted.connection.channel_ended(consumer.channel), None);
+    assert_eq!(scripted.connection.channel_id(consumer.channel), Some(2));
+}
+
+#[test]
+fn a_delivery_from_before_is_stale_and_its_consumer_lives() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    scripted.deliver(1, 1, b"before");
+    let mut taken = VecDeque::new();
+    let _ = scripted.connection.poll_consumer(consumer, &mut taken, || waiter(3));
+    scripted.deliver(1, 2, b"not taken");
+    lose(&mut scripted);
+    let settled = scripted.connection.settle(consumer.channel, taken[0].epoch, 1, Settlement::Ack);
+    assert_eq!(settled, Err(SettleError::Stale));
+    taken.clear();
+    assert!(scripted.connection.poll_consumer(consumer, &mut taken, || waiter(3)).is_pending());
+}
+
+#[test]
+fn a_server_named_queue_takes_its_binding_and_consumer_to_its_new_name() {
+    let (mut scripted, _) = populated("", "amq.gen-1");
+    lose(&mut scripted);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    scripted.receive(1, &declared("amq.gen-2"));
+    let bytes = scripted.sent_bytes();
+    let frame = Decoder::new(4096).next(&bytes, &mut 0).unwrap().unwrap();
+    let Method::QueueBind(bind) = Method::decode(&bytes[frame.payload]).unwrap() else { panic!() };
+    assert_eq!(bind.queue.to_str(), Ok("amq.gen-2"));
+    scripted.receive(1, &method::queue::BindOk {});
+    scripted.sent_bytes();
+    scripted.receive(1, &method::channel::CloseOk {});
+    assert!(String::from_utf8_lossy(&scripted.sent_bytes()).contains("amq.gen-2"));
+    let renamed = scripted.connection.poll_renamed();
+    assert_eq!(renamed, Some((name("amq.gen-1"), name("amq.gen-2"))));
+}
+
+#[test]
+fn an_entity_that_is_refused_is_reported_by_name_and_the_others_recover() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    lose(&mut scripted);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    let refused = method::channel::Close {
+        reply_code: 406,
+        reply_text: ShortStr::new("PRECONDITION_FAILED - inequivalent arg").unwrap(),
+        class_id: 50,
+        method_id: 10,
+    };
+    assert_eq!(step(&mut scripted, &refused), ["channel.close-ok", "channel.open"]);
+    assert_eq!(step(&mut scripted, &method::channel::OpenOk {}), ["queue.bind"]);
+    step(&mut scripted, &method::queue::BindOk {});
+    let resumed = step(&mut scripted, &method::channel::CloseOk {});
+    assert_eq!(resumed, ["channel.open", "confirm.select"], "its consumer is not asked for");
+    assert_eq!(scripted.connection.supervisor().state(), State::Degraded);
+    let reported = &scripted.connection.not_recovered()[0];
+    assert_eq!(&*reported.entity, "queue 'inbox'");
+    assert_eq!(reported.reason.code.0, 406);
+    let end = scripted.connection.poll_consumer(consumer, &mut VecDeque::new(), || waiter(3));
+    assert!(matches!(end, Poll::Ready(Some(ConsumerEnd::Ended(_)))), "{end:?}");
+}
+
+#[test]
+fn calls_made_meanwhile_wait_and_are_sent_afterwards() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    lose(&mut scripted);
+    let kept = scripted.request(consumer.channel, bind());
+    let given_up =
+        scripted.request(consumer.channel, Request::Limit { prefetch: 1, global: false });
+    scripted.connection.abandon_call(scripted.now, given_up);
+    let opening = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    step(&mut scripted, &declared("inbox"));
+    step(&mut scripted, &method::queue::BindOk {});
+    assert_eq!(
+        step(&mut scripted, &method::channel::CloseOk {}),
+        [
+            "channel.open",
+            "confirm.select",
+            "basic.qos",
+            "basic.consume",
+            "queue.bind",
+            "channel.open"
+        ]
+    );
+    scripted.receive(2, &method::channel::OpenOk {});
+    scripted.receive(2, &method::confirm::SelectOk {});
+    scripted.receive(2, &method::basic::QosOk {});
+    let tag = consumer_tag(1);
+    scripted.receive(2, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+    scripted.receive(2, &method::queue::BindOk {});
+    scripted.receive(3, &method::channel::OpenOk {});
+    assert_eq!(scripted.answer(kept), Poll::Ready(Ok(Reply::Done)));
+    assert!(matches!(scripted.answer(opening), Poll::Ready(Ok(Reply::Opened(_)))));
+}
+
+#[test]
+fn a_cut_during_recovery_starts_it_again() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    lose(&mut scripted);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    lose(&mut scripted);
+    redial(&mut scripted);
+    assert_eq!(step(&mut scripted, &method::channel::OpenOk {}), ["queue.declare"]);
+    step(&mut scripted, &declared("inbox"));
+    step(&mut scripted, &method::queue::BindOk {});
+    step(&mut scripted, &method::channel::CloseOk {});
+    lose(&mut scripted);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    step(&mut scripted, &declared("inbox"));
+    step(&mut scripted, &method::queue::BindOk {});
+    let resumed = step(&mut scripted, &method::channel::CloseOk {});
+    assert_eq!(resumed, ["channel.open", "confirm.select", "basic.qos", "basic.consume"]);
+    assert_eq!(scripted.connection.channel_ended(consumer.channel), None);
+}
+
+#[test]
+fn publishes_outstanding_at_the_cut_are_unknown_and_later_ones_wait_for_recovery() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    let key = consumer.channel;
+    let body = [Bytes::from_static(b"x")];
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &body,
+    };
+    let publish = |scripted: &mut Scripted| {
+        scripted.connection.publish(key, &outgoing, &mut || Some(waiter(8))).unwrap()
+    };
+    assert_eq!(publish(&mut scripted), Accepted::Yes { tag: 1 });
+    lose(&mut scripted);
+    assert!(matches!(
+        scripted.connection.poll_confirm(key, 1, || waiter(1)),
+        Poll::Ready(Outcome::Unknown(_))
+    ));
+    assert_eq!(publish(&mut scripted), Accepted::Wait);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    step(&mut scripted, &declared("inbox"));
+    step(&mut scripted, &method::queue::BindOk {});
+    scripted.woken();
+    step(&mut scripted, &method::channel::CloseOk {});
+    assert!(scripted.woken().contains(&waiter(8)));
+    assert_eq!(publish(&mut scripted), Accepted::Yes { tag: 2 });
+    scripted.receive(2, &method::channel::OpenOk {});
+    scripted.receive(2, &method::confirm::SelectOk {});
+    scripted.receive(2, &method::basic::QosOk {});
+    let tag = consumer_tag(1);
+    scripted.receive(2, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+    scripted.receive(2, &method::basic::Ack { delivery_tag: 1, multiple: false });
+    let outcome = scripted.connection.poll_confirm(key, 2, || waiter(1));
+    assert_eq!(outcome, Poll::Ready(Outcome::Confirmed), "the broker counts from 1 again");
+}
+
+#[test]
+fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
+    let mut reconnecting = settings();
+    reconnecting.policy = Policy::default();
+    let mut scripted = Scripted::open_with(reconnecting);
+    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+    scripted.receive(1, &method::channel::OpenOk {});
+    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+    scripted.request(key, Request::TxSelect);
+    scripted.receive(1, &method::tx::SelectOk {});
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &[],
+    };
+    scripted.connection.publish(key, &outgoing, &mut || None).unwrap();
+    lose(&mut scripted);
+    let commit = scripted.connection.request(scripted.now, key, Request::TxCommit, SECOND);
+    assert_eq!(commit, Err(CallError::TransactionLost));
+    assert_eq!(
+        scripted.connection.publish(key, &outgoing, &mut || None),
+        Err(CallError::TransactionLost)
+    );
+    redial(&mut scripted);
+    let rollback = scripted.request(key, Request::TxRollback);
+    scripted.receive(1, &method::channel::OpenOk {});
+    scripted.receive(1, &method::tx::SelectOk {});
+    scripted.receive(1, &method::tx::RollbackOk {});
+    assert_eq!(scripted.answer(rollback), Poll::Ready(Ok(Reply::Done)));
+    assert!(scripted.connection.publish(key, &outgoing, &mut || None).is_ok());
+}

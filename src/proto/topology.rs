@@ -1,0 +1,252 @@
+//! The recorded topology: what this connection declared and what is *still* declared.
+//!
+//! Only what the broker has confirmed is recorded, a passive declaration never. What was deleted,
+//! or deletes itself with its last consumer or binding, is forgotten, so that recovery does not
+//! bring it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{BindingSpec, ExchangeSpec, QueueSpec, Reply, Request};
+use crate::wire::ShortString;
+
+/// What a binding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Destination {
+    /// An exchange.
+    Exchange,
+    /// A queue.
+    Queue,
+}
+
+/// Something that recovery declares again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Entity {
+    /// An exchange.
+    Exchange(ExchangeSpec),
+    /// A queue under its current name; its specification has none if the broker chose it.
+    Queue(ShortString, QueueSpec),
+    /// A binding.
+    Binding(Destination, BindingSpec),
+}
+
+/// The entities that this connection declared, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Topology {
+    exchanges: BTreeMap<ShortString, ExchangeSpec>,
+    queues: BTreeMap<ShortString, QueueSpec>,
+    bindings: BTreeSet<(Destination, BindingSpec)>,
+}
+
+impl Topology {
+    /// Records the effect of a request that the broker has answered.
+    pub fn record(&mut self, request: &Request, reply: &Reply) {
+        match request {
+            Request::DeclareExchange(spec) if !spec.passive => {
+                self.exchanges.insert(spec.name.clone(), spec.clone());
+            }
+            Request::DeclareQueue(spec) if !spec.passive => {
+                if let Reply::Declared { name, .. } = reply {
+                    self.queues.insert(name.clone(), spec.clone());
+                }
+            }
+            Request::BindExchange(spec) => self.bind(Destination::Exchange, spec),
+            Request::BindQueue(spec) => self.bind(Destination::Queue, spec),
+            Request::UnbindExchange(spec) => self.unbind(Destination::Exchange, spec),
+            Request::UnbindQueue(spec) => self.unbind(Destination::Queue, spec),
+            Request::DeleteExchange { name, .. } => self.exchange_is_gone(name),
+            Request::DeleteQueue { name, .. } => self.queue_is_gone(name),
+            _ => {}
+        }
+    }
+
+    /// A queue was deleted, by whomever: its bindings are gone with it.
+    pub fn queue_is_gone(&mut self, name: &ShortString) {
+        self.queues.remove(name);
+        self.forget_bindings(|destination, spec| {
+            destination == Destination::Queue && spec.destination == *name
+        });
+    }
+
+    /// The last consumer of this connection has left a queue: one that deletes itself is gone.
+    pub fn last_consumer_left(&mut self, name: &ShortString) {
+        if self.queues.get(name).is_some_and(|spec| spec.auto_delete) {
+            self.queue_is_gone(name);
+        }
+    }
+
+    /// A queue whose name the broker chose has a new one.
+    pub fn rename_queue(&mut self, old: &ShortString, new: &ShortString) {
+        if let Some(spec) = self.queues.remove(old) {
+            self.queues.insert(new.clone(), spec);
+        }
+        let renamed = std::mem::take(&mut self.bindings).into_iter().map(|(to, mut spec)| {
+            if to == Destination::Queue && spec.destination == *old {
+                spec.destination = new.clone();
+            }
+            (to, spec)
+        });
+        self.bindings = renamed.collect();
+    }
+
+    /// What recovery declares, in order: exchanges, queues, bindings.
+    pub fn entities(&self) -> impl Iterator<Item = Entity> {
+        let exchanges = self.exchanges.values().cloned().map(Entity::Exchange);
+        let queues =
+            self.queues.iter().map(|(name, spec)| Entity::Queue(name.clone(), spec.clone()));
+        let bindings = self.bindings.iter().map(|(to, spec)| Entity::Binding(*to, spec.clone()));
+        exchanges.chain(queues).chain(bindings)
+    }
+
+    fn bind(&mut self, to: Destination, spec: &BindingSpec) {
+        self.bindings.insert((to, spec.clone()));
+    }
+
+    fn unbind(&mut self, to: Destination, spec: &BindingSpec) {
+        let removed = (to, spec.clone());
+        self.forget_bindings(|destination, spec| (destination, spec) == (removed.0, &removed.1));
+    }
+
+    fn exchange_is_gone(&mut self, name: &ShortString) {
+        self.exchanges.remove(name);
+        self.forget_bindings(|destination, spec| {
+            spec.source == *name
+                || (destination == Destination::Exchange && spec.destination == *name)
+        });
+    }
+
+    /// Forgets bindings, and exchanges that delete themselves with the last of them.
+    fn forget_bindings(&mut self, gone: impl Fn(Destination, &BindingSpec) -> bool) {
+        let mut sources = BTreeSet::new();
+        self.bindings.retain(|(to, spec)| {
+            let gone = gone(*to, spec);
+            if gone {
+                sources.insert(spec.source.clone());
+            }
+            !gone
+        });
+        for source in sources {
+            let bound = self.bindings.iter().any(|(_, spec)| spec.source == source);
+            let deletes_itself = self.exchanges.get(&source).is_some_and(|spec| spec.auto_delete);
+            if !bound && deletes_itself {
+                self.exchange_is_gone(&source);
+            }
+        }
+    }
+}
+
+impl Entity {
+    /// What it is, for reports: `queue 'inbox'`.
+    pub fn describe(&self) -> String {
+        match self {
+            Entity::Exchange(spec) => format!("exchange '{}'", spec.name),
+            Entity::Queue(name, _) => format!("queue '{name}'"),
+            Entity::Binding(to, spec) => {
+                let kind = match to {
+                    Destination::Exchange => "exchange",
+                    Destination::Queue => "queue",
+                };
+                let BindingSpec { source, destination, key, .. } = spec;
+                format!("binding from exchange '{source}' to {kind} '{destination}' by '{key}'")
+            }
+        }
+    }
+
+    /// The request that declares it.
+    pub fn request(&self) -> Request {
+        match self {
+            Entity::Exchange(spec) => Request::DeclareExchange(spec.clone()),
+            Entity::Queue(_, spec) => Request::DeclareQueue(spec.clone()),
+            Entity::Binding(Destination::Exchange, spec) => Request::BindExchange(spec.clone()),
+            Entity::Binding(Destination::Queue, spec) => Request::BindQueue(spec.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn name(name: &str) -> ShortString {
+        ShortString::new(name).unwrap()
+    }
+
+    fn exchange(text: &str, auto_delete: bool) -> Request {
+        Request::DeclareExchange(ExchangeSpec {
+            name: name(text),
+            kind: name("topic"),
+            passive: false,
+            durable: true,
+            auto_delete,
+            internal: false,
+            arguments: Bytes::new(),
+        })
+    }
+
+    fn queue(text: &str, passive: bool, auto_delete: bool) -> Request {
+        Request::DeclareQueue(QueueSpec {
+            name: name(text),
+            passive,
+            durable: true,
+            exclusive: false,
+            auto_delete,
+            arguments: Bytes::new(),
+        })
+    }
+
+    fn bind(queue: &str, exchange: &str) -> BindingSpec {
+        let (destination, source) = (name(queue), name(exchange));
+        BindingSpec { destination, source, key: name("#"), arguments: Bytes::new() }
+    }
+
+    fn declared(text: &str) -> Reply {
+        Reply::Declared { name: name(text), messages: 0, consumers: 0 }
+    }
+
+    fn described(topology: &Topology) -> Vec<String> {
+        topology.entities().map(|entity| entity.describe()).collect()
+    }
+
+    #[test]
+    fn what_was_deleted_stays_deleted_with_all_that_hung_on_it() {
+        let mut topology = Topology::default();
+        topology.record(&exchange("orders", false), &Reply::Done);
+        topology.record(&queue("inbox", false, false), &declared("inbox"));
+        topology.record(&Request::BindQueue(bind("inbox", "orders")), &Reply::Done);
+        assert_eq!(described(&topology).len(), 3);
+        let delete =
+            Request::DeleteQueue { name: name("inbox"), if_unused: false, if_empty: false };
+        topology.record(&delete, &Reply::Removed { messages: 0 });
+        assert_eq!(described(&topology), ["exchange 'orders'"]);
+    }
+
+    #[test]
+    fn a_passive_declaration_is_not_recorded() {
+        let mut topology = Topology::default();
+        topology.record(&queue("theirs", true, false), &declared("theirs"));
+        assert!(described(&topology).is_empty());
+    }
+
+    #[test]
+    fn what_deletes_itself_is_forgotten_when_it_does() {
+        let mut topology = Topology::default();
+        topology.record(&exchange("orders", true), &Reply::Done);
+        topology.record(&queue("inbox", false, true), &declared("inbox"));
+        topology.record(&Request::BindQueue(bind("inbox", "orders")), &Reply::Done);
+        topology.last_consumer_left(&name("inbox"));
+        assert!(described(&topology).is_empty(), "the queue, its binding and the exchange");
+    }
+
+    #[test]
+    fn a_server_named_queue_takes_its_bindings_along_to_its_new_name() {
+        let mut topology = Topology::default();
+        topology.record(&queue("", false, false), &declared("amq.gen-1"));
+        topology.record(&Request::BindQueue(bind("amq.gen-1", "amq.topic")), &Reply::Done);
+        topology.rename_queue(&name("amq.gen-1"), &name("amq.gen-2"));
+        assert_eq!(
+            described(&topology),
+            ["queue 'amq.gen-2'", "binding from exchange 'amq.topic' to queue 'amq.gen-2' by '#'"]
+        );
+    }
+}

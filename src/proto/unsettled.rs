@@ -1,0 +1,174 @@
+//! Which deliveries of a channel are still to be settled, so that acks can be merged safely.
+//!
+//! `multiple` is used only where every lower tag on the channel is settled: anything else would
+//! settle a delivery that somebody still works on (misuse: 406 "unknown delivery tag" later).
+
+use std::collections::VecDeque;
+
+/// What is known of one delivery tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Tag {
+    Unsettled,
+    /// Acknowledged by the user, not yet told to the broker.
+    Acked,
+    /// Nothing is owed: automatic, rejected, or acknowledged on the wire.
+    Done,
+}
+
+/// The settlement state of the deliveries of one channel in one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Unsettled {
+    base: u64,
+    tags: VecDeque<Tag>,
+    /// The highest tag that one multiple ack can cover.
+    due: Option<u64>,
+    outstanding: usize,
+}
+
+impl Default for Unsettled {
+    /// Delivery tags start at 1 (1.1).
+    fn default() -> Self {
+        Unsettled { base: 1, tags: VecDeque::new(), due: None, outstanding: 0 }
+    }
+}
+
+/// How an ack goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ack {
+    /// It waits for the next flush, where it may be merged with others.
+    Merged,
+    /// Lower tags are unsettled: it goes out alone, at once.
+    Alone,
+    /// There is no such unsettled delivery.
+    Unknown,
+}
+
+impl Unsettled {
+    /// Notes a delivery. False when its tag is not the next one, which breaks the protocol.
+    pub fn delivered(&mut self, tag: u64, owes_ack: bool) -> bool {
+        if tag != self.base + self.tags.len() as u64 {
+            return false;
+        }
+        if !owes_ack && self.tags.is_empty() {
+            self.base += 1;
+            return true;
+        }
+        self.outstanding += usize::from(owes_ack);
+        self.tags.push_back(if owes_ack { Tag::Unsettled } else { Tag::Done });
+        true
+    }
+
+    /// The number of deliveries that wait for their settlement.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// Acknowledges one delivery.
+    pub fn ack(&mut self, tag: u64) -> Ack {
+        let Some(state) = self.unsettled(tag) else { return Ack::Unknown };
+        *state = Tag::Acked;
+        self.outstanding -= 1;
+        if tag == self.base {
+            self.advance();
+            return Ack::Merged;
+        }
+        *self.tag(tag).unwrap_or(&mut Tag::Done) = Tag::Done;
+        Ack::Alone
+    }
+
+    /// Settles one delivery by a method of its own (reject, nack, or an ack that is not to be
+    /// merged). False when there is no such unsettled delivery.
+    pub fn settle(&mut self, tag: u64) -> bool {
+        let Some(state) = self.unsettled(tag) else { return false };
+        *state = Tag::Done;
+        self.outstanding -= 1;
+        self.advance();
+        true
+    }
+
+    /// The tag of the multiple ack that is due, if any; from now on it is no longer due.
+    pub fn take_due(&mut self) -> Option<u64> {
+        self.due.take()
+    }
+
+    /// Whether an ack waits for the next flush.
+    pub fn is_due(&self) -> bool {
+        self.due.is_some()
+    }
+
+    fn advance(&mut self) {
+        while let Some(tag @ (Tag::Acked | Tag::Done)) = self.tags.front() {
+            if *tag == Tag::Acked {
+                self.due = Some(self.base);
+            }
+            self.tags.pop_front();
+            self.base += 1;
+        }
+    }
+
+    fn unsettled(&mut self, tag: u64) -> Option<&mut Tag> {
+        self.tag(tag).filter(|tag| **tag == Tag::Unsettled)
+    }
+
+    fn tag(&mut self, tag: u64) -> Option<&mut Tag> {
+        let index = tag.checked_sub(self.base)?;
+        self.tags.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered(count: u64) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for tag in 1..=count {
+            assert!(unsettled.delivered(tag, true));
+        }
+        unsettled
+    }
+
+    #[test]
+    fn acks_in_order_merge_into_one() {
+        let mut unsettled = delivered(3);
+        assert_eq!([unsettled.ack(1), unsettled.ack(2)], [Ack::Merged, Ack::Merged]);
+        assert_eq!(unsettled.take_due(), Some(2));
+        assert_eq!(unsettled.take_due(), None);
+    }
+
+    #[test]
+    fn an_ack_above_an_unsettled_delivery_goes_alone() {
+        let mut unsettled = delivered(3);
+        assert_eq!(unsettled.ack(3), Ack::Alone);
+        assert_eq!(unsettled.ack(1), Ack::Merged);
+        assert_eq!(unsettled.take_due(), Some(1));
+        assert_eq!(unsettled.ack(2), Ack::Merged);
+        // Tag 3 was told to the broker already: the multiple ack names 2, which it still knows.
+        assert_eq!(unsettled.take_due(), Some(2));
+        assert_eq!(unsettled.outstanding(), 0);
+    }
+
+    #[test]
+    fn settling_twice_is_noticed() {
+        let mut unsettled = delivered(2);
+        unsettled.ack(1);
+        assert_eq!(unsettled.ack(1), Ack::Unknown);
+        assert!(unsettled.settle(2));
+        assert!(!unsettled.settle(2));
+    }
+
+    #[test]
+    fn automatic_deliveries_owe_nothing_and_leave_no_trace() {
+        let mut unsettled = Unsettled::default();
+        assert!(unsettled.delivered(1, false));
+        assert!(unsettled.delivered(2, true));
+        assert!(unsettled.delivered(3, false));
+        assert_eq!(unsettled.ack(2), Ack::Merged);
+        assert_eq!(unsettled.take_due(), Some(2), "the last tag that the broker awaits");
+    }
+
+    #[test]
+    fn a_tag_out_of_turn_is_refused() {
+        assert!(!delivered(1).delivered(3, true));
+    }
+}
