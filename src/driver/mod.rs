@@ -1,7 +1,20 @@
-//! The driver layer.
+//! The tokio driver: sockets, time and tasks around the pure connection.
+//!
+//! One [`task`] per connection owns the socket; [`shared`] is what it and the handles have in
+//! common: the pure connection under one mutex. A command encodes into the outbound batch under
+//! that lock and wakes the task once.
 
-#[allow(dead_code)] // Until the connection's task dials.
+#[allow(dead_code)] // The next host after a failed handshake: with connecting's errors.
 pub(crate) mod dial;
+mod sasl;
+mod settings;
+mod shared;
+mod task;
 #[cfg(feature = "tls")]
-#[allow(dead_code)] // Until the connection's task explains read errors.
 pub(crate) mod tls;
+mod waiters;
+
+// Hidden methods of sealed public traits name it, so it is `pub` though nobody can reach it.
+#[allow(unreachable_pub)]
+pub use shared::Shared;
+pub(crate) use task::spawn;

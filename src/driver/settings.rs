@@ -1,0 +1,72 @@
+//! The protocol's settings, from the user's configuration.
+
+use bytes::Bytes;
+
+use crate::{
+    config::Config,
+    fsm::supervisor::Policy,
+    proto::{Limits, Settings},
+    wire::{FieldTable, ShortString, Value},
+};
+
+pub(super) fn settings(config: &Config) -> Settings {
+    Settings {
+        virtual_host: ShortString::new(config.vhost.as_str()).unwrap_or_default(),
+        client_properties: client_properties(config),
+        channel_max: config.channel_max_cap(),
+        frame_max: config.frame_max_cap(),
+        heartbeat: std::time::Duration::from_secs(config.heartbeat_seconds().into()),
+        confirm_timeout: config.call_timeout,
+        limits: limits(config),
+        policy: Policy {
+            reconnect: false,
+            recover: false,
+            connect_timeout: Some(config.connection_timeout),
+            close_timeout: config.call_timeout,
+            ..Policy::default()
+        },
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        body_bytes: limits.body_size,
+        consumer_bytes: limits.consumer_bytes,
+        overrun_after: limits.consumer_stall,
+        outbound_bytes: limits.outbound_bytes,
+        window_messages: limits.window_messages,
+        window_bytes: limits.window_bytes,
+        returns: limits.events,
+    }
+}
+
+/// What we say of ourselves (<https://www.rabbitmq.com/docs/connections#capabilities>).
+fn client_properties(config: &Config) -> Bytes {
+    let capabilities = [
+        "publisher_confirms",
+        "exchange_exchange_bindings",
+        "basic.nack",
+        "consumer_cancel_notify",
+        "connection.blocked",
+        "authentication_failure_close",
+    ];
+    let mut table = FieldTable::new();
+    for name in capabilities {
+        put(&mut table, name, Value::Bool(true));
+    }
+    let mut properties = FieldTable::new();
+    put(&mut properties, "product", "HopMQ".into());
+    put(&mut properties, "version", env!("CARGO_PKG_VERSION").into());
+    put(&mut properties, "platform", "Rust".into());
+    put(&mut properties, "capabilities", Value::Table(table));
+    if let Some(name) = &config.connection_name {
+        put(&mut properties, "connection_name", name.as_str().into());
+    }
+    properties.encode()
+}
+
+fn put(table: &mut FieldTable, name: &'static str, value: Value) {
+    let put = table.insert(name, value);
+    debug_assert!(put.is_ok(), "our own names are short");
+}

@@ -1,0 +1,242 @@
+//! What the handles of a connection and its task share: the pure connection under one mutex.
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use tokio::time::Instant;
+
+use super::waiters::Waiters;
+use crate::{
+    fsm::Time,
+    proto::{
+        Accepted, Arrival, CallError, CallId, ChannelKey, Connection, ConsumerEnd, ConsumerKey,
+        Outcome, Outgoing, Reply, ReturnedContent, SettleError, Settlement, WaiterId, Wakes,
+    },
+};
+
+/// One connection, as its handles and its task see it.
+#[allow(unreachable_pub)] // See `driver`.
+#[derive(Debug)]
+pub struct Shared {
+    state: Mutex<State>,
+    /// The origin of the connection's [`Time`].
+    origin: Instant,
+    /// Tells connections of this process apart, in logs and tokens.
+    id: u64,
+    /// For jitter and the order of hosts.
+    seed: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) connection: Connection,
+    pub(crate) waiters: Waiters,
+    /// The connection's task, while it sleeps.
+    pub(crate) task: Option<Waker>,
+    /// The last error of the socket, with its sources, for those who ask.
+    pub(crate) last_error: Option<Arc<io::Error>>,
+    woken: Wakes,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Shared {
+    pub(super) fn around(connection: Connection, seed: u64) -> Arc<Self> {
+        Arc::new(Shared {
+            state: Mutex::new(State {
+                connection,
+                waiters: Waiters::default(),
+                task: None,
+                last_error: None,
+                woken: Wakes::new(),
+            }),
+            origin: Instant::now(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            seed,
+        })
+    }
+
+    /// A seed that differs from process to process and from call to call.
+    pub(super) fn fresh_seed() -> u64 {
+        // The standard library's hasher is keyed at random, which is all that jitter needs.
+        RandomState::new().hash_one(NEXT_ID.load(Ordering::Relaxed))
+    }
+
+    /// The connection's seed.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The connection's number in this process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    pub(crate) fn instant(&self, time: Time) -> Instant {
+        self.origin + time.saturating_since(Time::ZERO)
+    }
+
+    /// Changes the connection, then wakes whom that concerns, outside the lock.
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let task = if state.connection.has_output() { state.task.take() } else { None };
+        let wakers = state.take_wakers();
+        drop(state);
+        if let Some(task) = task {
+            task.wake();
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+        result
+    }
+
+    /// Like [`Shared::with`], and wakes the task whatever came of it: for what has a deadline.
+    pub(crate) fn command<R>(&self, command: impl FnOnce(&mut Connection, Time) -> R) -> R {
+        let now = self.now();
+        let (result, task) =
+            self.with(|state| (command(&mut state.connection, now), state.task.take()));
+        if let Some(task) = task {
+            task.wake();
+        }
+        result
+    }
+
+    /// Looks, and changes nothing.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
+        look(&self.lock().connection)
+    }
+
+    /// The last error of the socket.
+    pub(crate) fn last_error(&self) -> Option<Arc<io::Error>> {
+        self.lock().last_error.clone()
+    }
+
+    pub(crate) fn poll_call(
+        &self,
+        call: CallId,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Reply, CallError>> {
+        let mut state = self.lock();
+        let State { connection, waiters, .. } = &mut *state;
+        connection.poll_call(call, || waiters.id(held, cx.waker()))
+    }
+
+    /// Deliveries of a consumer, or its end.
+    pub(crate) fn poll_consumer(
+        &self,
+        key: ConsumerKey,
+        into: &mut VecDeque<Arrival>,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<ConsumerEnd>> {
+        let mut state = self.lock();
+        let State { connection, waiters, task, .. } = &mut *state;
+        let was_reading = connection.wants_read();
+        let polled = connection.poll_consumer(key, into, || waiters.id(held, cx.waker()));
+        // A consumer that has caught up lets the task read again.
+        let resumed = if was_reading != connection.wants_read() { task.take() } else { None };
+        drop(state);
+        if let Some(task) = resumed {
+            task.wake();
+        }
+        polled
+    }
+
+    /// The outcome of a publish.
+    pub(crate) fn poll_confirm(
+        &self,
+        key: ChannelKey,
+        tag: u64,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Poll<Outcome> {
+        let mut state = self.lock();
+        let State { connection, waiters, .. } = &mut *state;
+        connection.poll_confirm(key, tag, || waiters.id(held, cx.waker()))
+    }
+
+    /// Hands a message over, or keeps the waker for when there is room.
+    pub(crate) fn poll_publish(
+        &self,
+        key: ChannelKey,
+        outgoing: &Outgoing<'_>,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Result<Accepted, CallError> {
+        self.with(|state| {
+            let State { connection, waiters, .. } = state;
+            connection.publish(key, outgoing, &mut || {
+                waiters.register(held, cx.waker()).then_some(*held).flatten()
+            })
+        })
+    }
+
+    /// Messages that were returned to a channel without confirms.
+    pub(crate) fn poll_returned(
+        &self,
+        key: ChannelKey,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<ReturnedContent>> {
+        let mut state = self.lock();
+        let State { connection, waiters, .. } = &mut *state;
+        connection.poll_returned(key, || waiters.id(held, cx.waker()))
+    }
+
+    /// Settles a delivery.
+    pub(crate) fn settle(
+        &self,
+        key: ChannelKey,
+        epoch: u32,
+        tag: u64,
+        how: Settlement,
+    ) -> Result<(), SettleError> {
+        self.with(|state| state.connection.settle(key, epoch, tag, how))
+    }
+
+    /// A channel handle is gone.
+    pub(crate) fn release_channel(&self, key: ChannelKey) {
+        self.command(|connection, now| connection.release_channel(now, key));
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if something did, the state is still whole,
+        // for the machine changes by one step at a time.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The wakers of those who are to be woken. No allocation when there are none.
+    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
+        if !self.connection.has_wakes() {
+            return Vec::new();
+        }
+        self.connection.take_wakes(&mut self.woken);
+        let waiters = &mut self.waiters;
+        self.woken.drain(..).filter_map(|id| waiters.take(id)).collect()
+    }
+}
+
+impl Waiters {
+    /// The id under which this waker is kept.
+    pub(crate) fn id(&mut self, held: &mut Option<WaiterId>, waker: &Waker) -> WaiterId {
+        self.register(held, waker);
+        held.unwrap_or(WaiterId { index: u32::MAX, generation: 0 })
+    }
+}

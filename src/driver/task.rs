@@ -1,0 +1,357 @@
+//! The one task of a connection: it owns the socket and drives the pure connection.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    mem,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite},
+    runtime::TryCurrentError,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    dial::{self, DialError, Dialed, Stream},
+    sasl,
+    settings::settings,
+    shared::Shared,
+};
+use crate::{
+    config::{Config, IssueError},
+    fsm::supervisor::Retry,
+    proto::{Action, Batch, Connection, Loss, Mechanism},
+};
+
+/// Reading goes in blocks of this size; messages are slices of them.
+const READ_BLOCK: usize = 64 * 1024;
+
+/// A block with less room than this is left to its messages.
+const READ_AT_LEAST: usize = 8 * 1024;
+
+/// Slices written in one call.
+const WRITE_SLICES: usize = 64;
+
+/// Blocks read in one go before writing and other tasks get their turn.
+const READS_PER_TURN: usize = 16;
+
+/// How long the last bytes may take to leave before the socket is dropped.
+const SHUT_WITHIN: Duration = Duration::from_millis(500);
+
+type Dialing = Pin<Box<dyn Future<Output = Result<(Dialed, Vec<Mechanism>), DialFailure>> + Send>>;
+
+/// Starts the task of a connection that is not dialled yet.
+///
+/// # Errors
+/// When there is no tokio runtime to start it on.
+pub(crate) fn spawn(config: Arc<Config>) -> Result<Arc<Shared>, TryCurrentError> {
+    let runtime = tokio::runtime::Handle::try_current()?;
+    let seed = Shared::fresh_seed();
+    let shared = Shared::around(Connection::new(settings(&config), seed), seed);
+    runtime.spawn(Task::new(shared.clone(), config));
+    Ok(shared)
+}
+
+/// Drives one connection until it has ended and its socket is gone.
+struct Task {
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    socket: Socket,
+    read: BytesMut,
+    batch: Batch,
+    written: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+enum Socket {
+    None,
+    Dialing(Dialing),
+    Up(Stream),
+    /// What is in the batch goes out, until the deadline at most.
+    Shutting(Stream, Instant),
+}
+
+impl Task {
+    fn new(shared: Arc<Shared>, config: Arc<Config>) -> Self {
+        Task {
+            timer: Box::pin(sleep_until(Instant::now())),
+            shared,
+            config,
+            socket: Socket::None,
+            read: BytesMut::new(),
+            batch: Batch::default(),
+            written: 0,
+        }
+    }
+
+    /// One turn. Gives true when something changed that asks for another.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        let read = self.poll_dial(cx) | self.poll_read(cx);
+        let acted = self.act();
+        let written = self.poll_write(cx);
+        let fired = self.poll_timer(cx);
+        read | acted | written | fired
+    }
+
+    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
+        let Socket::Dialing(dialing) = &mut self.socket else { return false };
+        let Poll::Ready(dialed) = dialing.as_mut().poll(cx) else { return false };
+        let now = self.shared.now();
+        match dialed {
+            Ok((dialed, mechanisms)) => {
+                tracing::debug!(connection = self.shared.id(), peer = %dialed.peer, "dialled");
+                self.socket = Socket::Up(dialed.stream);
+                self.read.clear();
+                self.shared.with(|state| state.connection.handle_dialed(now, mechanisms));
+            }
+            Err(error) => {
+                self.socket = Socket::None;
+                let retry = if error.is_permanent() { Retry::Never } else { Retry::Can };
+                self.shared.with(|state| {
+                    state.last_error = Some(Arc::new(io::Error::other(error)));
+                    state.connection.handle_dial_failed(now, Loss::Unreachable, retry);
+                });
+            }
+        }
+        true
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        for _ in 0..READS_PER_TURN {
+            let Socket::Up(stream) = &mut self.socket else { return progress };
+            if !self.shared.look(|connection| connection.wants_read()) {
+                return progress;
+            }
+            match poll_read_block(stream, &mut self.read, cx) {
+                Poll::Pending => return progress,
+                Poll::Ready(Ok(0)) => {
+                    self.lost(None);
+                    return true;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.lost(Some(error));
+                    return true;
+                }
+                Poll::Ready(Ok(_)) => self.handle_block(),
+            }
+            progress = true;
+        }
+        // More may be waiting; others come first.
+        cx.waker().wake_by_ref();
+        progress
+    }
+
+    fn handle_block(&mut self) {
+        let now = self.shared.now();
+        let block = self.read.split().freeze();
+        let used = self.shared.with(|state| state.connection.handle_input(now, &block));
+        // The start of an incomplete frame is small (bodies are used up in pieces): it moves to
+        // the next block, so that this one can be freed when its messages are.
+        self.read.extend_from_slice(block.get(used..).unwrap_or_default());
+    }
+
+    fn lost(&mut self, error: Option<io::Error>) {
+        self.socket = Socket::None;
+        let now = self.shared.now();
+        let loss = match &error {
+            None => Loss::EndOfStream,
+            Some(error) => Loss::Io(error.kind()),
+        };
+        self.shared.with(|state| {
+            state.last_error = error.map(Arc::new);
+            state.connection.handle_lost(now, loss);
+        });
+    }
+
+    /// Does what the connection asks for. The task's waker is kept while it may sleep.
+    fn act(&mut self) -> bool {
+        let mut acted = false;
+        while let Some(action) = self.shared.with(|state| state.connection.poll_action()) {
+            acted = true;
+            match action {
+                Action::Dial { attempt } => {
+                    let config = self.config.clone();
+                    let seed = self.shared.seed().wrapping_add(attempt);
+                    self.socket = Socket::Dialing(Box::pin(connect(config, seed)));
+                }
+                Action::Abort => self.socket = Socket::None,
+                Action::Shut => {
+                    if let Socket::Up(stream) = mem::replace(&mut self.socket, Socket::None) {
+                        self.socket = Socket::Shutting(stream, Instant::now() + SHUT_WITHIN);
+                    }
+                }
+            }
+        }
+        acted
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        loop {
+            if self.batch.is_empty() {
+                self.refill();
+            }
+            let stream = match &mut self.socket {
+                Socket::Up(stream) | Socket::Shutting(stream, _) => stream,
+                _ => return progress,
+            };
+            if self.batch.is_empty() {
+                // Everything is out; a socket that is to be shut has served its purpose.
+                if Pin::new(stream).poll_flush(cx).is_ready()
+                    && let Socket::Shutting(..) = self.socket
+                {
+                    self.socket = Socket::None;
+                    return true;
+                }
+                return progress;
+            }
+            match poll_write_batch(stream, &self.batch, self.written, cx) {
+                Poll::Pending => return progress,
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    progress = true;
+                    self.written += n;
+                    if self.written >= self.batch.len() {
+                        self.batch.clear();
+                        self.written = 0;
+                    }
+                }
+                Poll::Ready(result) => {
+                    let error = result.err().unwrap_or(io::ErrorKind::WriteZero.into());
+                    self.batch.clear();
+                    self.written = 0;
+                    match self.socket {
+                        Socket::Shutting(..) => self.socket = Socket::None,
+                        _ => self.lost(Some(error)),
+                    }
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn refill(&mut self) {
+        let now = self.shared.now();
+        self.written = 0;
+        self.shared.with(|state| {
+            if state.connection.has_output() {
+                state.connection.take_batch(now, &mut self.batch);
+            }
+        });
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = self.shared.look(|connection| connection.poll_timeout());
+        let due = due.map(|time| self.shared.instant(time));
+        let shut = match &self.socket {
+            Socket::Shutting(_, deadline) => Some(*deadline),
+            _ => None,
+        };
+        let Some(at) = [due, shut].into_iter().flatten().min() else { return false };
+        if self.timer.deadline() != at {
+            self.timer.as_mut().reset(at);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        if shut.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.socket = Socket::None;
+        }
+        let now = self.shared.now();
+        self.shared.with(|state| state.connection.handle_timeout(now));
+        true
+    }
+
+    /// Whether there is nothing left to do, for ever.
+    fn is_over(&self) -> bool {
+        matches!(self.socket, Socket::None)
+            && self.shared.look(|connection| connection.ended().is_some())
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            while self.turn(cx) {}
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            // From here on whoever has something for the task wakes it; what came in since its last
+            // look is seen now.
+            let mut state = self.shared.lock();
+            match &mut state.task {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            let can_write = self.batch.is_empty() && matches!(self.socket, Socket::Up(_));
+            let has_work =
+                state.connection.has_actions() || (can_write && state.connection.has_output());
+            if !has_work {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Why no socket could be opened.
+#[derive(Debug, thiserror::Error)]
+enum DialFailure {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("no credentials")]
+    Credentials(#[source] IssueError),
+}
+
+impl DialFailure {
+    fn is_permanent(&self) -> bool {
+        matches!(self, DialFailure::Dial(error) if error.is_permanent())
+    }
+}
+
+/// Opens a socket to one of the hosts, with the credentials to log in there.
+async fn connect(config: Arc<Config>, seed: u64) -> Result<(Dialed, Vec<Mechanism>), DialFailure> {
+    let deadline = Instant::now() + config.connection_timeout;
+    let issued = config.issue().await.map_err(DialFailure::Credentials)?;
+    let dialed = dial::dial(&config, seed, deadline).await?;
+    Ok((dialed, sasl::mechanisms(&config.mechanisms, &issued.credentials)))
+}
+
+/// Reads once into the rest of the block, or into a new one.
+fn poll_read_block(
+    stream: &mut Stream,
+    read: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if read.capacity() - read.len() < READ_AT_LEAST {
+        read.reserve(READ_BLOCK);
+    }
+    // Dropping this future loses nothing: it reads into the block or not at all.
+    pin!(stream.read_buf(read)).poll(cx)
+}
+
+/// Writes once, several slices in one call, from byte `written` of the batch on.
+fn poll_write_batch(
+    stream: &mut Stream,
+    batch: &Batch,
+    written: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if batch.splices.is_empty() {
+        return Pin::new(stream).poll_write(cx, batch.bytes.get(written..).unwrap_or_default());
+    }
+    let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+    let mut count = 0;
+    for (slot, slice) in slices.iter_mut().zip(batch.slices(written)) {
+        *slot = IoSlice::new(slice);
+        count += 1;
+    }
+    Pin::new(stream).poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
+}
