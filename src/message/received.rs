@@ -1,0 +1,115 @@
+//! A message as it came in.
+
+use std::{borrow::Cow, fmt, sync::OnceLock};
+
+use super::{Message, MessageProperties};
+use crate::{
+    proto::{Arrival, Body, Content},
+    wire::{Method, ShortStr},
+};
+
+/// A message that the broker sent: body, properties, and how it came.
+///
+/// Until it is dropped it keeps the read buffer that it arrived in; [`Body::detach`] copies a body
+/// that is to be kept for long.
+pub struct Received {
+    content: Content,
+    redelivered: bool,
+    /// Decoded when they are first asked for.
+    properties: OnceLock<Box<MessageProperties>>,
+}
+
+impl Received {
+    pub(crate) fn new(arrival: Arrival) -> Self {
+        Received::from_content(arrival.content, arrival.redelivered)
+    }
+
+    pub(crate) fn from_content(content: Content, redelivered: bool) -> Self {
+        Received { content, redelivered, properties: OnceLock::new() }
+    }
+
+    /// The body, without a copy.
+    pub fn body(&self) -> Body {
+        self.content.clone().into_body()
+    }
+
+    /// The body where it is in one piece, as it mostly is when it fits one frame; else `None`.
+    pub fn contiguous_body(&self) -> Option<&[u8]> {
+        self.content.contiguous_body()
+    }
+
+    /// The body, and nothing else.
+    pub fn into_body(self) -> Body {
+        self.content.into_body()
+    }
+
+    /// The size of the body in bytes.
+    pub fn body_len(&self) -> usize {
+        self.content.body_len()
+    }
+
+    /// The properties.
+    pub fn properties(&self) -> &MessageProperties {
+        self.properties.get_or_init(|| Box::new(MessageProperties::new(self.content.properties())))
+    }
+
+    /// The exchange that it was published to; empty for the default exchange.
+    pub fn exchange(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.route().0.as_bytes())
+    }
+
+    /// The routing key that it was published with.
+    pub fn routing_key(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.route().1.as_bytes())
+    }
+
+    /// Whether it may have been delivered before, to this consumer or another.
+    pub fn is_redelivered(&self) -> bool {
+        self.redelivered
+    }
+
+    /// How often it was returned to the queue before, where the queue counts: quorum queues do
+    /// (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>).
+    pub fn delivery_count(&self) -> Option<u64> {
+        self.properties().header("x-delivery-count")?.as_u64()
+    }
+
+    /// Its offset in the stream it was read from.
+    pub fn stream_offset(&self) -> Option<u64> {
+        self.properties().header("x-stream-offset")?.as_u64()
+    }
+
+    /// The same message, to be published again: without the user id, which names another
+    /// connection's user.
+    pub fn into_message(self) -> Message {
+        Message::from_content(self.content)
+    }
+
+    /// Exchange and routing key, from the method that brought it.
+    fn route(&self) -> (ShortStr<'_>, ShortStr<'_>) {
+        match self.content.method() {
+            Ok(Method::BasicDeliver(method)) => (method.exchange, method.routing_key),
+            Ok(Method::BasicGetOk(method)) => (method.exchange, method.routing_key),
+            Ok(Method::BasicReturn(method)) => (method.exchange, method.routing_key),
+            _ => (ShortStr::empty(), ShortStr::empty()),
+        }
+    }
+}
+
+impl fmt::Debug for Received {
+    /// Without the body, which may be large or secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("exchange", &self.exchange())
+            .field("routing_key", &self.routing_key())
+            .field("redelivered", &self.redelivered)
+            .field("body_len", &self.body_len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Received> for Message {
+    fn from(received: Received) -> Self {
+        received.into_message()
+    }
+}
