@@ -17,17 +17,93 @@ mod uri;
 #[cfg(feature = "client")]
 mod driver;
 
+#[cfg(feature = "client")]
+mod arguments;
+#[cfg(feature = "client")]
+mod binding;
+#[cfg(feature = "client")]
+mod call;
+#[cfg(feature = "client")]
+pub mod capability;
+#[cfg(feature = "client")]
+mod chan;
+#[cfg(feature = "client")]
+mod confirm;
+#[cfg(feature = "client")]
+mod conn;
+#[cfg(feature = "client")]
+mod consumer;
+#[cfg(feature = "client")]
+mod delivery;
+#[cfg(feature = "client")]
+mod error;
+#[cfg(feature = "client")]
+pub mod exchange;
+#[cfg(feature = "client")]
+mod handle;
+#[cfg(feature = "client")]
+mod message;
+#[cfg(feature = "client")]
+mod name;
+#[cfg(feature = "client")]
+mod publish;
+#[cfg(feature = "client")]
+pub mod queue;
+#[cfg(feature = "client")]
+mod sealed;
+#[cfg(feature = "client")]
+pub mod table;
+#[cfg(feature = "client")]
+mod usage;
+
 #[cfg(feature = "broker")]
 pub mod broker;
 
+#[cfg(feature = "client")]
+pub use binding::{BindingArgument, BindingTarget, Match, Pattern, RawBinding, Weight};
+
+#[cfg(feature = "client")]
+pub use call::Call;
+#[cfg(feature = "client")]
+pub use chan::{
+    Chan, ChanState, Closed, ClosingChan, ConfirmSelect, Confirming, Open, Reopen, Transactional,
+    TxSelect,
+};
 #[cfg(feature = "client")]
 pub use config::{
     Address, Config, ConfigError, Credentials, CredentialsProvider, EnvError, Hold, IssueError,
     Issued, Limits, Mechanism, Provider, Scheme, Secret, Tls,
 };
 #[cfg(feature = "client")]
+pub use confirm::{Confirm, ConfirmError, Unconfirmed};
+#[cfg(feature = "client")]
+pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected, Ended};
+#[cfg(feature = "client")]
+pub use consumer::{
+    AutomaticConsumer, Consumable, Consume, ConsumeAutomatically, Consumer, DEFAULT_PREFETCH,
+    NeedsPrefetch, Next,
+};
+#[cfg(feature = "client")]
+pub use delivery::{Delivery, Receipt};
+#[cfg(feature = "client")]
 pub use driver::dial::{Attempt, AttemptError, DialError, DialStep};
 #[cfg(feature = "tls")]
 pub use driver::tls::TlsError;
 #[cfg(feature = "client")]
+pub use error::{Blame, ConsumeError, Error, Failed};
+#[cfg(feature = "client")]
+pub use exchange::{Direct, Exchange, ExchangeDeclaration, Fanout, Headers, RouteTo, Topic};
+#[cfg(feature = "client")]
+pub use message::{Message, MessageProperties, Received};
+#[cfg(feature = "client")]
+pub use name::{Declare, Name, Passive};
+#[cfg(feature = "client")]
+pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
+#[cfg(feature = "client")]
+pub use queue::{
+    Classic, DeadLetter, Overflow, Queue, QueueDeclaration, Quorum, SingleActive, Stream,
+};
+#[cfg(feature = "client")]
 pub use uri::{Uri, UriError, UriPart};
+#[cfg(feature = "client")]
+pub use usage::UsageError;

@@ -35,7 +35,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proto", &["wire", "fsm"]),
     ("uri", &["wire", "fsm", "proto", "config", "error"]),
     ("config", &["wire", "fsm", "proto", "uri", "error"]),
-    ("error", &["wire", "fsm", "proto", "config", "uri"]),
+    ("usage", &["wire", "name"]),
+    ("error", &["wire", "fsm", "proto", "config", "uri", "usage"]),
     ("driver", &["wire", "fsm", "proto", "config", "uri", "error"]),
     ("broker", &["wire", "fsm", "proto"]),
 ];

@@ -5,7 +5,7 @@
 //! use hopmq::broker::Broker;
 //!
 //! let broker = Broker::bind("127.0.0.1:0").await?;
-//! println!("{}", broker.uri()); // amqp://guest:guest@127.0.0.1:41234/
+//! println!("{}", broker.uri()); // amqp://guest:guest@127.0.0.1:41234
 //! # Ok(()) }
 //! ```
 //!
@@ -79,9 +79,9 @@ impl Broker {
     }
 
     /// The address as clients take it, with the credentials of the default user and the virtual
-    /// host `/`: `amqp://guest:guest@127.0.0.1:5672/`.
+    /// host `/`: `amqp://guest:guest@127.0.0.1:5672`.
     pub fn uri(&self) -> String {
-        format!("amqp://guest:guest@{}/", self.address)
+        format!("amqp://guest:guest@{}", self.address)
     }
 
     async fn listen(address: impl ToSocketAddrs, shared: Arc<Shared>) -> io::Result<Broker> {

@@ -53,14 +53,14 @@ impl Node {
         Node { port: port("port"), tls_port: port("tls-port"), name: name.to_owned(), keeper }
     }
 
-    /// `amqp://guest:guest@127.0.0.1:PORT/`, the same before and after a restart.
+    /// `amqp://guest:guest@127.0.0.1:PORT`, the same before and after a restart.
     pub(crate) fn uri(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/", self.port)
+        format!("amqp://guest:guest@127.0.0.1:{}", self.port)
     }
 
-    /// `amqps://guest:guest@localhost:PORT/`, with a certificate of [`ca`](Node::ca).
+    /// `amqps://guest:guest@localhost:PORT`, with a certificate of [`ca`](Node::ca).
     pub(crate) fn tls_uri(&self) -> String {
-        format!("amqps://guest:guest@localhost:{}/", self.tls_port)
+        format!("amqps://guest:guest@localhost:{}", self.tls_port)
     }
 
     /// The plain port, on 127.0.0.1.
@@ -136,11 +136,11 @@ impl Cluster {
         Cluster { nodes: nodes.into() }
     }
 
-    /// One address with the hosts of all nodes: `amqp://guest:guest@127.0.0.1:P1,127.0.0.1:P2,127.0.0.1:P3/`.
+    /// One address with the hosts of all nodes: `amqp://guest:guest@127.0.0.1:P1,127.0.0.1:P2,127.0.0.1:P3`.
     pub(crate) fn uri(&self) -> String {
         let hosts: Vec<_> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
-        format!("amqp://guest:guest@{}/", hosts.join(","))
+        format!("amqp://guest:guest@{}", hosts.join(","))
     }
 }
 

@@ -1,0 +1,123 @@
+//! The outcome of a publish.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use crate::{
+    chan::ChanInner,
+    error::Error,
+    message::Message,
+    proto::{Outcome, WaiterId},
+    wire::ReplyCode,
+};
+
+/// The future outcome of one publish: `Ok` only when the broker has confirmed it.
+///
+/// Dropped, the message is still published; nobody is told its outcome. It is ready at the latest
+/// when its deadline ([`Config::call_timeout`](crate::Config::call_timeout)) or the connection ends.
+///
+/// # Errors
+/// [`ConfirmError`], which gives the message back.
+#[must_use = "without awaiting it, nobody knows whether the message arrived"]
+pub struct Confirm {
+    chan: Arc<ChanInner>,
+    tag: u64,
+    message: Option<Message>,
+    waiter: Option<WaiterId>,
+}
+
+impl Confirm {
+    pub(crate) fn new(chan: Arc<ChanInner>, tag: u64, message: Message) -> Self {
+        Confirm { chan, tag, message: Some(message), waiter: None }
+    }
+}
+
+impl Future for Confirm {
+    type Output = Result<(), ConfirmError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.message.is_none() {
+            return Poll::Pending;
+        }
+        let handle = &this.chan.handle;
+        let outcome = ready!(handle.poll_confirm(this.chan.key, this.tag, &mut this.waiter, cx));
+        let message = this.message.take().unwrap_or_default();
+        let reason = match outcome {
+            Outcome::Confirmed => return Poll::Ready(Ok(())),
+            Outcome::Returned { code, text } => Unconfirmed::Returned { code, text },
+            Outcome::Nacked => Unconfirmed::Nacked,
+            Outcome::Unknown(cause) => {
+                Unconfirmed::Unknown(Error::from_cause(&cause, handle.last_error()))
+            }
+            Outcome::Overdue => Unconfirmed::Unknown(Error::Timeout {
+                operation: "basic.publish",
+                after: handle.call_timeout(),
+            }),
+        };
+        Poll::Ready(Err(ConfirmError { reason, message: Box::new(message) }))
+    }
+}
+
+impl Drop for Confirm {
+    fn drop(&mut self) {
+        if self.message.is_some() {
+            let (key, tag) = (self.chan.key, self.tag);
+            self.chan.handle.with(|state| state.connection.abandon_confirm(key, tag));
+        }
+    }
+}
+
+impl fmt::Debug for Confirm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Confirm").field("tag", &self.tag).finish_non_exhaustive()
+    }
+}
+
+/// A publish that was not confirmed, with its message.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct ConfirmError {
+    #[source]
+    reason: Unconfirmed,
+    message: Box<Message>,
+}
+
+/// Why a publish was not confirmed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unconfirmed {
+    /// It was mandatory and no queue took it: it is nowhere.
+    #[error("returned by the broker: {code} \"{text}\"")]
+    Returned {
+        /// The reply code, 312 for "no route".
+        code: ReplyCode,
+        /// The broker's text.
+        text: Arc<str>,
+    },
+    /// The broker refused it: a full queue that rejects, or a failure inside the broker. It is
+    /// safe to publish it again.
+    #[error("refused by the broker (basic.nack)")]
+    Nacked,
+    /// The channel or connection ended before the broker answered, or it did not answer in time:
+    /// the message may or may not have arrived. Publishing it again may duplicate it.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(#[source] Error),
+}
+
+impl ConfirmError {
+    /// Why it was not confirmed.
+    pub fn reason(&self) -> &Unconfirmed {
+        &self.reason
+    }
+
+    /// The reason and the message, to publish it again.
+    pub fn into_parts(self) -> (Unconfirmed, Message) {
+        (self.reason, *self.message)
+    }
+}

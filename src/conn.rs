@@ -1,0 +1,336 @@
+//! Connections: `Conn<Disconnected>` and `Conn<Connected>`.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project::pin_project;
+
+use crate::{
+    call::{Call, Wanted},
+    capability::{CanConnect, IsConnected},
+    chan::{Chan, Open},
+    config::Config,
+    error::{Error, Failed},
+    handle::Handle,
+    proto::{CallId, Reply, WaiterId},
+    sealed::Sealed,
+    uri::Uri,
+};
+
+/// The state of a connection that was not dialled, or was closed.
+#[derive(Debug)]
+pub enum Disconnected {}
+
+/// The state of a connection that was opened.
+///
+/// The type proves that this program connected; whether the socket is alive at this instant is
+/// for the run-time machine to say: see [`Conn::closed`] and [`Conn::close_reason`].
+#[derive(Debug)]
+pub enum Connected {}
+
+/// A state of [`Conn`].
+pub trait ConnState: Sealed + Send + Sync + 'static {
+    #[doc(hidden)]
+    type Inner: Send + Sync;
+    #[doc(hidden)]
+    const NAME: &'static str;
+}
+
+impl Sealed for Disconnected {}
+impl Sealed for Connected {}
+
+impl ConnState for Disconnected {
+    type Inner = Box<Config>;
+    const NAME: &'static str = "Disconnected";
+}
+
+impl ConnState for Connected {
+    type Inner = Arc<Handle>;
+    const NAME: &'static str = "Connected";
+}
+
+/// A connection to a broker, in the state `S`.
+///
+/// Not `Clone`: a clone would keep a stale state. Share it by reference or in an `Arc`; channels
+/// and what is made of them keep the connection alive on their own.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+/// # let uri = broker.uri();
+/// use hopmq::Conn;
+///
+/// let conn = Conn::new(uri.parse::<hopmq::Uri>()?);  // Conn<Disconnected>
+/// let conn = conn.connect().await?;                  // Conn<Connected>
+/// let chan = conn.open_channel().await?;             // Chan<Open>
+/// # drop(chan);
+/// let conn = conn.close().await?;                    // Conn<Disconnected> again
+/// # drop(conn);
+/// # Ok(()) }
+/// ```
+#[must_use = "a connection closes when its last handle is dropped"]
+pub struct Conn<S: ConnState> {
+    inner: S::Inner,
+    state: PhantomData<fn() -> S>,
+}
+
+impl<S: ConnState> Conn<S> {
+    fn with_inner(inner: S::Inner) -> Self {
+        Conn { inner, state: PhantomData }
+    }
+}
+
+impl Conn<Disconnected> {
+    /// A connection that can be dialled: from a [`Config`], or from a [`Uri`].
+    pub fn new(config: impl Into<Config>) -> Self {
+        Conn::with_inner(Box::new(config.into()))
+    }
+
+    /// What it will connect to, and how.
+    pub fn config(&self) -> &Config {
+        &self.inner
+    }
+}
+
+impl From<Uri> for Conn<Disconnected> {
+    fn from(uri: Uri) -> Self {
+        Conn::new(uri)
+    }
+}
+
+impl Sealed for Conn<Disconnected> {}
+impl Sealed for Conn<Connected> {}
+
+impl CanConnect for Conn<Disconnected> {
+    fn into_config(self) -> Config {
+        *self.inner
+    }
+}
+
+impl IsConnected for Conn<Connected> {
+    fn handle(&self) -> &Arc<Handle> {
+        &self.inner
+    }
+}
+
+// The bounds stand on the methods, not on the impl block: that way the compiler tells what to do
+// next, also through `&` and `Arc` (see `capability`).
+impl<S: ConnState> Conn<S> {
+    /// Connects: dials one host after the other, shakes hands, opens the virtual host.
+    ///
+    /// # Errors
+    /// [`Failed`] with the `Conn<Disconnected>` to try again with.
+    pub fn connect(self) -> Connecting
+    where
+        Self: CanConnect, // takes the Conn<Disconnected> by value
+    {
+        Connecting::new(self.into_config())
+    }
+
+    /// Opens a channel.
+    ///
+    /// # Errors
+    /// [`Error::TooManyChannels`] when all ids that were negotiated are in use, else why the
+    /// connection ended.
+    pub fn open_channel(&self) -> Call<Chan<Open>>
+    where
+        Self: IsConnected,
+    {
+        let handle = self.handle().clone();
+        Call::new(self.handle().clone(), Ok(Wanted::OpenChannel), move |reply| match reply {
+            Reply::Opened(key) => Ok(Chan::opened(handle.clone(), key)),
+            _ => Err(Error::Closed),
+        })
+    }
+
+    /// Closes the connection and with it every channel: what was sent before goes out first.
+    ///
+    /// It succeeds also when the connection is dead already, or when the broker does not answer
+    /// within the deadline: in the end it is closed.
+    pub fn close(self) -> Closing
+    where
+        Self: IsConnected, // takes the Conn<Connected> by value
+    {
+        Closing::new(self.handle().clone())
+    }
+}
+
+/// A connection that is being made, as a future that owns it.
+///
+/// *Before the first poll* nothing was dialled. *In flight*, dropping it drops the socket. Polled
+/// by `&mut` under a timeout, it can be awaited again.
+#[pin_project]
+#[must_use = "nothing is dialled until the transition is awaited"]
+#[derive(Debug)]
+pub struct Connecting {
+    config: Option<Arc<Config>>,
+    #[pin]
+    attempt: Option<Attempt>,
+}
+
+impl Connecting {
+    fn new(config: Config) -> Self {
+        Connecting { config: Some(Arc::new(config)), attempt: None }
+    }
+}
+
+impl Future for Connecting {
+    type Output = Result<Conn<Connected>, Failed<Conn<Disconnected>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(config) = this.config.clone() else { return Poll::Pending };
+        if this.attempt.is_none() {
+            match Attempt::start(&config) {
+                Ok(attempt) => this.attempt.set(Some(attempt)),
+                Err(error) => {
+                    *this.config = None;
+                    let remains = Conn::with_inner(Box::new(unshare(config)));
+                    return Poll::Ready(Err(Failed::new(error, remains)));
+                }
+            }
+        }
+        let Some(attempt) = this.attempt.as_mut().as_pin_mut() else { return Poll::Pending };
+        let connected = ready!(attempt.poll(cx));
+        this.attempt.set(None);
+        *this.config = None;
+        Poll::Ready(match connected {
+            Ok(shared) => Ok(Conn::with_inner(shared)),
+            Err(error) => Err(Failed::new(error, Conn::with_inner(Box::new(unshare(config))))),
+        })
+    }
+}
+
+fn unshare(config: Arc<Config>) -> Config {
+    Arc::try_unwrap(config).unwrap_or_else(|shared| (*shared).clone())
+}
+
+/// One attempt to connect: its task runs.
+#[derive(Debug)]
+struct Attempt {
+    shared: Option<Arc<Handle>>,
+    call: CallId,
+    waiter: Option<WaiterId>,
+}
+
+impl Attempt {
+    fn start(config: &Arc<Config>) -> Result<Self, Error> {
+        config.check()?;
+        let shared = Handle::spawn(config.clone())?;
+        let call = shared.command(|connection, now| connection.connect(now));
+        Ok(Attempt { shared: Some(shared), call, waiter: None })
+    }
+}
+
+impl Future for Attempt {
+    type Output = Result<Arc<Handle>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(shared) = &this.shared else { return Poll::Pending };
+        let answer = ready!(shared.poll_call(this.call, &mut this.waiter, cx));
+        let Some(shared) = this.shared.take() else { return Poll::Pending };
+        Poll::Ready(match answer {
+            Ok(_) => Ok(shared),
+            Err(error) => Err(shared.error(error)),
+        })
+    }
+}
+
+/// A connection that is being closed, as a future that owns it.
+///
+/// Dropped in flight, it still closes.
+#[pin_project]
+#[must_use = "closing waits for what was sent before; dropped, nobody waits"]
+#[derive(Debug)]
+pub struct Closing {
+    shared: Arc<Handle>,
+    call: Option<CallId>,
+    waiter: Option<WaiterId>,
+}
+
+impl Closing {
+    fn new(shared: Arc<Handle>) -> Self {
+        Closing { shared, call: None, waiter: None }
+    }
+}
+
+impl Future for Closing {
+    type Output = Result<Conn<Disconnected>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let shared = &*this.shared;
+        let call = *this
+            .call
+            .get_or_insert_with(|| shared.command(|connection, now| connection.close(now)));
+        ready!(shared.poll_call(call, this.waiter, cx)).map_err(|error| shared.error(error))?;
+        Poll::Ready(Ok(Conn::with_inner(Box::new(shared.config().clone()))))
+    }
+}
+
+impl Conn<Connected> {
+    /// Why the connection ended, if it has. Then every call on it says the same.
+    pub fn close_reason(&self) -> Option<Error> {
+        self.inner.ended()
+    }
+
+    /// Waits until the connection has ended, and says why. Dropping it changes nothing.
+    pub fn closed(&self) -> Ended {
+        Ended { shared: self.inner.clone(), waiter: None }
+    }
+
+    /// Turns a dead connection back into one that can be dialled.
+    ///
+    /// # Errors
+    /// The connection itself, when it is alive.
+    pub fn into_disconnected(self) -> Result<Conn<Disconnected>, Self> {
+        match self.inner.ended() {
+            Some(_) => Ok(Conn::with_inner(Box::new(self.inner.config().clone()))),
+            None => Err(self),
+        }
+    }
+
+    /// The broker's reason for blocking publishers on this connection, while it does
+    /// (<https://www.rabbitmq.com/docs/connection-blocked>).
+    pub fn blocked(&self) -> Option<Arc<str>> {
+        self.inner.look(|connection| connection.blocked().cloned())
+    }
+
+    /// What the broker says of itself: product, version, capabilities.
+    pub fn server_properties(&self) -> crate::wire::FieldTable {
+        self.inner.server_properties()
+    }
+}
+
+/// Waits for the end of a connection; see [`Conn::closed`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Ended {
+    shared: Arc<Handle>,
+    waiter: Option<WaiterId>,
+}
+
+impl Future for Ended {
+    type Output = Error;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
+        let this = &mut *self;
+        match this.shared.poll_ended(&mut this.waiter, cx) {
+            Poll::Ready(()) => Poll::Ready(this.shared.ended().unwrap_or(Error::Closed)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: ConnState> fmt::Debug for Conn<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Conn<{}>", S::NAME)
+    }
+}

@@ -1,0 +1,444 @@
+//! Consuming: builders, and the streams of deliveries that they give.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::{
+    call::Call,
+    capability::IsOpen,
+    chan::{Chan, ChanInner, ChanState},
+    delivery::{Delivery, Source},
+    error::{ConsumeError, Error},
+    message::Received,
+    proto::{Arrival, ConsumeSpec, ConsumerEnd, ConsumerKey, Reply, Request, WaiterId},
+    queue::{
+        CanConsumeAutomatically, CanConsumeExclusively, CanGet, Classic, HasOffsets, Offset, Queue,
+        QueueKind, Quorum, SingleActive, Stream as StreamQueue, TakesConsumerPriority,
+    },
+    usage::UsageError,
+    wire::{FieldTable, ShortString, Value},
+};
+
+/// How many unsettled deliveries a consumer holds unless it says otherwise. RabbitMQ's guide finds
+/// the best throughput between 100 and 300
+/// (<https://www.rabbitmq.com/docs/confirms#channel-qos-prefetch-throughput>).
+pub const DEFAULT_PREFETCH: u16 = 200;
+
+impl<S: ChanState> Chan<S> {
+    /// Consumes from a queue: gives a stream of deliveries that settle by value.
+    ///
+    /// ```no_run
+    /// # async fn run(chan: hopmq::Chan<hopmq::Open>, inbox: hopmq::Queue<hopmq::Quorum>) -> Result<(), hopmq::Error> {
+    /// let mut deliveries = chan.consume(&inbox).prefetch(100).await?;
+    /// while let Some(delivery) = deliveries.next().await {
+    ///     delivery?.ack()?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn consume<K: Consumable>(&self, queue: &Queue<K>) -> K::Builder
+    where
+        Self: IsOpen,
+    {
+        K::builder(ConsumeOptions::new(self.inner().clone(), queue))
+    }
+
+    /// Takes one message from a queue, if there is one. A consumer is far cheaper for more.
+    ///
+    /// # Errors
+    /// [`Error`]; a message that arrives after the call was dropped goes back to the queue.
+    pub fn get<K>(&self, queue: &Queue<K>) -> Call<Option<Delivery>>
+    where
+        K: CanGet,
+        Self: IsOpen,
+    {
+        let inner = self.inner().clone();
+        let checked = queue.check(inner.realm(), inner.handle.id());
+        let name = queue.short_string();
+        let request = checked.map(|()| Request::Get { queue: name.clone(), automatic: false });
+        self.call(request, move |reply| match reply {
+            Reply::Got(_, arrival) => Ok(arrival.map(|arrival| {
+                let source = Source { chan: inner.clone(), queue: name.clone() };
+                Delivery::new(Arc::new(source), *arrival)
+            })),
+            _ => Err(Error::Closed),
+        })
+    }
+}
+
+/// A queue kind that can be consumed from, with the builder that offers what it allows.
+pub trait Consumable: QueueKind {
+    /// The builder of a consumer.
+    type Builder;
+
+    #[doc(hidden)]
+    fn builder(options: ConsumeOptions) -> Self::Builder;
+}
+
+impl Consumable for Classic {
+    type Builder = Consume<Classic>;
+
+    fn builder(options: ConsumeOptions) -> Self::Builder {
+        Consume::new(options, Some(DEFAULT_PREFETCH))
+    }
+}
+
+impl Consumable for Quorum {
+    type Builder = Consume<Quorum>;
+
+    fn builder(options: ConsumeOptions) -> Self::Builder {
+        Consume::new(options, Some(DEFAULT_PREFETCH))
+    }
+}
+
+impl Consumable for StreamQueue {
+    type Builder = NeedsPrefetch<StreamQueue>;
+
+    fn builder(options: ConsumeOptions) -> Self::Builder {
+        NeedsPrefetch { options, kind: PhantomData }
+    }
+}
+
+impl Consumable for SingleActive<Classic> {
+    type Builder = Consume<SingleActive<Classic>>;
+
+    fn builder(options: ConsumeOptions) -> Self::Builder {
+        Consume::new(options, Some(DEFAULT_PREFETCH))
+    }
+}
+
+impl Consumable for SingleActive<Quorum> {
+    type Builder = Consume<SingleActive<Quorum>>;
+
+    fn builder(options: ConsumeOptions) -> Self::Builder {
+        Consume::new(options, Some(DEFAULT_PREFETCH))
+    }
+}
+
+/// What all consumers have in common.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ConsumeOptions {
+    chan: Arc<ChanInner>,
+    queue: ShortString,
+    checked: Result<(), UsageError>,
+    exclusive: bool,
+    arguments: FieldTable,
+}
+
+impl ConsumeOptions {
+    fn new<K>(chan: Arc<ChanInner>, queue: &Queue<K>) -> Self {
+        ConsumeOptions {
+            checked: queue.check(chan.realm(), chan.handle.id()),
+            queue: queue.short_string(),
+            exclusive: false,
+            arguments: FieldTable::new(),
+            chan,
+        }
+    }
+
+    fn argument(&mut self, name: &str, value: Value) {
+        if self.checked.is_ok()
+            && let Err(error) = self.arguments.insert(name, value)
+        {
+            self.checked = Err(UsageError::from(error));
+        }
+    }
+
+    fn start<C>(
+        self,
+        prefetch: Option<u16>,
+        automatic: bool,
+        finish: impl Fn(Deliveries) -> C + Send + Sync + 'static,
+    ) -> Call<C> {
+        let ConsumeOptions { chan, queue, checked, exclusive, arguments } = self;
+        let arguments = match arguments.is_empty() {
+            true => Bytes::new(),
+            false => arguments.encode(),
+        };
+        let source = Arc::new(Source { chan, queue: queue.clone() });
+        let request = checked.map(|()| {
+            Request::Consume(ConsumeSpec { queue, automatic, exclusive, arguments, prefetch })
+        });
+        let chan = source.chan.clone();
+        chan.call(request, move |reply| match reply {
+            Reply::Consuming(key) => Ok(finish(Deliveries::new(source.clone(), key))),
+            _ => Err(Error::Closed),
+        })
+    }
+}
+
+/// A stream queue's consumer that has no prefetch yet; RabbitMQ demands one
+/// (<https://www.rabbitmq.com/docs/streams#consuming>).
+#[must_use = "call `prefetch`, then await"]
+#[derive(Debug)]
+pub struct NeedsPrefetch<K> {
+    options: ConsumeOptions,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> NeedsPrefetch<K> {
+    /// How many unsettled deliveries the broker sends at most.
+    pub fn prefetch(self, count: u16) -> Consume<K> {
+        // 0 means "no limit", which a stream refuses.
+        Consume::new(self.options, Some(count.max(1)))
+    }
+}
+
+/// A consumer that is being made: await it for its [`Consumer`].
+#[must_use = "nothing is consumed until this is awaited"]
+#[derive(Debug)]
+pub struct Consume<K> {
+    options: ConsumeOptions,
+    prefetch: Option<u16>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Consume<K> {
+    fn new(options: ConsumeOptions, prefetch: Option<u16>) -> Self {
+        Consume { options, prefetch, kind: PhantomData }
+    }
+
+    /// How many unsettled deliveries the broker sends at most; [`DEFAULT_PREFETCH`] by itself.
+    pub fn prefetch(mut self, count: u16) -> Self {
+        self.prefetch = Some(count);
+        self
+    }
+
+    /// Refuses any other consumer on the queue, or fails where there is one (403).
+    pub fn exclusive(mut self) -> Self
+    where
+        K: CanConsumeExclusively,
+    {
+        self.options.exclusive = true;
+        self
+    }
+
+    /// Consumers of higher priority are served first
+    /// (<https://www.rabbitmq.com/docs/consumer-priority>).
+    pub fn priority(mut self, priority: i32) -> Self
+    where
+        K: TakesConsumerPriority,
+    {
+        self.options.argument("x-priority", Value::I32(priority));
+        self
+    }
+
+    /// Where in the stream to begin; [`Offset::Next`] by itself
+    /// (<https://www.rabbitmq.com/docs/streams#consuming>).
+    pub fn offset(mut self, offset: Offset) -> Self
+    where
+        K: HasOffsets,
+    {
+        match offset.value() {
+            Ok(value) => self.options.argument("x-stream-offset", value),
+            Err(error) => self.options.checked = Err(error),
+        }
+        self
+    }
+
+    /// An argument that this library does not know. The broker checks it, or ignores it.
+    pub fn raw_argument(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.options.argument(name, value.into());
+        self
+    }
+
+    /// Takes deliveries as settled when they are sent: no acks, and what is in flight when the
+    /// connection is lost is lost with it.
+    pub fn automatic_ack(self) -> ConsumeAutomatically
+    where
+        K: CanConsumeAutomatically,
+    {
+        ConsumeAutomatically { options: self.options }
+    }
+}
+
+impl<K> IntoFuture for Consume<K> {
+    type Output = Result<Consumer, Error>;
+    type IntoFuture = Call<Consumer>;
+
+    fn into_future(self) -> Call<Consumer> {
+        self.options.start(self.prefetch, false, |deliveries| Consumer { deliveries })
+    }
+}
+
+/// A consumer with automatic acknowledgement that is being made.
+#[must_use = "nothing is consumed until this is awaited"]
+#[derive(Debug)]
+pub struct ConsumeAutomatically {
+    options: ConsumeOptions,
+}
+
+impl IntoFuture for ConsumeAutomatically {
+    type Output = Result<AutomaticConsumer, Error>;
+    type IntoFuture = Call<AutomaticConsumer>;
+
+    fn into_future(self) -> Call<AutomaticConsumer> {
+        self.options.start(None, true, |deliveries| AutomaticConsumer { deliveries })
+    }
+}
+
+/// A stream of [`Delivery`]: an error ends it, but for [`ConsumeError::TooLarge`].
+///
+/// Dropping it cancels the consumer; what it had not handed out goes back to the queue.
+#[must_use = "a consumer is cancelled when it is dropped"]
+#[derive(Debug)]
+pub struct Consumer {
+    deliveries: Deliveries,
+}
+
+/// A stream of messages that are settled already.
+///
+/// Dropping it cancels the consumer; what it had not handed out is lost.
+#[must_use = "a consumer is cancelled when it is dropped"]
+#[derive(Debug)]
+pub struct AutomaticConsumer {
+    deliveries: Deliveries,
+}
+
+macro_rules! stream {
+    ($consumer:ident, $item:ty, $make:expr) => {
+        impl $consumer {
+            #[allow(clippy::should_implement_trait)] // As `StreamExt::next`, without the import.
+            /// The next item; `None` after the end. Dropping the future loses nothing.
+            pub fn next(&mut self) -> Next<'_, Self> {
+                Next { stream: self }
+            }
+
+            /// Cancels the consumer and waits for the broker's answer. What had arrived before can
+            /// still be taken from the stream, which then ends.
+            ///
+            /// # Errors
+            /// Why the channel ended, if it has.
+            pub fn cancel(&mut self) -> Call<()> {
+                self.deliveries.cancel()
+            }
+        }
+
+        impl Stream for $consumer {
+            type Item = Result<$item, ConsumeError>;
+
+            fn poll_next(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Self::Item>> {
+                let deliveries = &mut self.deliveries;
+                let next = ready!(deliveries.poll_next(cx));
+                Poll::Ready(next.map(|next| next.map(|arrival| $make(deliveries, arrival))))
+            }
+        }
+    };
+}
+
+stream!(Consumer, Delivery, |deliveries: &Deliveries, arrival| {
+    Delivery::new(deliveries.source.clone(), arrival)
+});
+stream!(AutomaticConsumer, Received, |_: &Deliveries, arrival| Received::new(arrival));
+
+/// The next item of a consumer.
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct Next<'a, S> {
+    stream: &'a mut S,
+}
+
+impl<'a, S> Next<'a, S> {
+    pub(crate) fn of(stream: &'a mut S) -> Self {
+        Next { stream }
+    }
+}
+
+impl<S: Stream + Unpin> Future for Next<'_, S> {
+    type Output = Option<S::Item>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut *self.stream).poll_next(cx)
+    }
+}
+
+/// Deliveries of one consumer, taken from the connection a whole batch at a time.
+struct Deliveries {
+    source: Arc<Source>,
+    key: ConsumerKey,
+    taken: VecDeque<Arrival>,
+    waiter: Option<WaiterId>,
+    over: bool,
+}
+
+impl Deliveries {
+    fn new(source: Arc<Source>, key: ConsumerKey) -> Self {
+        Deliveries { source, key, taken: VecDeque::new(), waiter: None, over: false }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Arrival, ConsumeError>>> {
+        loop {
+            if let Some(arrival) = self.taken.pop_front() {
+                return Poll::Ready(Some(self.checked(arrival)));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            let handle = &self.source.chan.handle;
+            let polled = handle.poll_consumer(self.key, &mut self.taken, &mut self.waiter, cx);
+            if let Some(end) = ready!(polled) {
+                self.over = true;
+                return Poll::Ready(self.ended(end).map(Err));
+            }
+        }
+    }
+
+    /// A message whose body was discarded for its size is rejected, and reported.
+    fn checked(&self, arrival: Arrival) -> Result<Arrival, ConsumeError> {
+        let Some(size) = arrival.content.discarded() else { return Ok(arrival) };
+        if !arrival.automatic {
+            // The error tells that it was; on a dead channel the broker has put it back.
+            let _ = Delivery::new(self.source.clone(), arrival).reject();
+        }
+        Err(ConsumeError::TooLarge { queue: self.source.queue.clone(), size })
+    }
+
+    fn ended(&self, end: ConsumerEnd) -> Option<ConsumeError> {
+        let queue = self.source.queue.clone();
+        match end {
+            ConsumerEnd::Cancelled => None,
+            ConsumerEnd::CancelledByBroker => Some(ConsumeError::CancelledByBroker { queue }),
+            ConsumerEnd::Overrun => Some(ConsumeError::Overrun { queue }),
+            ConsumerEnd::Ended(cause) => {
+                let socket = self.source.chan.handle.last_error();
+                Some(ConsumeError::Ended(Box::new(Error::from_cause(&cause, socket))))
+            }
+        }
+    }
+
+    fn cancel(&mut self) -> Call<()> {
+        let request = Request::Cancel { consumer: self.key.number };
+        self.source.chan.call(Ok(request), |_| Ok(()))
+    }
+}
+
+impl Drop for Deliveries {
+    fn drop(&mut self) {
+        let rest = std::mem::take(&mut self.taken);
+        let key = self.key;
+        self.source.chan.handle.command(|connection, now| connection.drop_consumer(now, key, rest));
+    }
+}
+
+impl fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliveries")
+            .field("queue", &self.source.queue.as_str())
+            .field("taken", &self.taken.len())
+            .field("over", &self.over)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! Deliveries: messages that are settled exactly once, by value.
+
+use std::{fmt, mem, sync::Arc};
+
+use crate::{
+    chan::ChanInner,
+    error::Error,
+    message::Received,
+    proto::{Arrival, Settlement},
+    wire::ShortString,
+};
+
+/// A message that the broker delivered and that is to be settled: [`ack`](Delivery::ack),
+/// [`requeue`](Delivery::requeue) or [`reject`](Delivery::reject), once, by value.
+///
+/// Settling is a synchronous append to what goes out next; it waits for nothing. Acks of a channel
+/// may go out merged. A delivery that is dropped unsettled goes back to the queue, with a warning.
+///
+/// It owns its way back to its own channel, so it cannot be settled on another.
+#[must_use = "an unsettled delivery goes back to the queue: call `ack`, `requeue` or `reject`"]
+pub struct Delivery {
+    received: Received,
+    receipt: Receipt,
+}
+
+/// The duty to settle one delivery, apart from its message.
+///
+/// For whoever takes the message apart before it is settled; see [`Delivery::into_parts`].
+#[must_use = "an unsettled delivery goes back to the queue: call `ack`, `requeue` or `reject`"]
+pub struct Receipt {
+    source: Arc<Source>,
+    epoch: u32,
+    tag: u64,
+    open: bool,
+}
+
+/// Where deliveries come from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) chan: Arc<ChanInner>,
+    pub(crate) queue: ShortString,
+}
+
+impl Delivery {
+    pub(crate) fn new(source: Arc<Source>, arrival: Arrival) -> Self {
+        let receipt = Receipt { source, epoch: arrival.epoch, tag: arrival.tag, open: true };
+        Delivery { received: Received::new(arrival), receipt }
+    }
+
+    /// Says that the message was processed: the broker forgets it.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] or why the channel ended: then nothing was sent, and the broker has
+    /// requeued the message.
+    #[rustfmt::skip]
+    pub fn ack(self) -> Result<(), Error> { // takes the delivery by value: it is settled once
+        self.receipt.ack()
+    }
+
+    /// Puts the message back into the queue, for this consumer or another.
+    ///
+    /// # Errors
+    /// As [`Delivery::ack`].
+    #[rustfmt::skip]
+    pub fn requeue(self) -> Result<(), Error> { // takes the delivery by value: it is settled once
+        self.receipt.requeue()
+    }
+
+    /// Refuses the message for good: the broker drops it, or dead-letters it where the queue says so.
+    ///
+    /// # Errors
+    /// As [`Delivery::ack`].
+    #[rustfmt::skip]
+    pub fn reject(self) -> Result<(), Error> { // takes the delivery by value: it is settled once
+        self.receipt.reject()
+    }
+
+    /// The message and, apart from it, the duty to settle it.
+    pub fn into_parts(self) -> (Received, Receipt) {
+        (self.received, self.receipt)
+    }
+}
+
+impl std::ops::Deref for Delivery {
+    type Target = Received;
+
+    fn deref(&self) -> &Received {
+        &self.received
+    }
+}
+
+impl Receipt {
+    /// See [`Delivery::ack`].
+    ///
+    /// # Errors
+    /// As [`Delivery::ack`].
+    #[rustfmt::skip]
+    pub fn ack(self) -> Result<(), Error> { // takes the receipt by value: it is settled once
+        self.settle(Settlement::Ack)
+    }
+
+    /// See [`Delivery::requeue`].
+    ///
+    /// # Errors
+    /// As [`Delivery::ack`].
+    #[rustfmt::skip]
+    pub fn requeue(self) -> Result<(), Error> { // takes the receipt by value: it is settled once
+        self.settle(Settlement::Requeue)
+    }
+
+    /// See [`Delivery::reject`].
+    ///
+    /// # Errors
+    /// As [`Delivery::ack`].
+    #[rustfmt::skip]
+    pub fn reject(self) -> Result<(), Error> { // takes the receipt by value: it is settled once
+        self.settle(Settlement::Reject)
+    }
+
+    fn settle(mut self, how: Settlement) -> Result<(), Error> {
+        self.send(how)
+    }
+
+    fn send(&mut self, how: Settlement) -> Result<(), Error> {
+        if !mem::replace(&mut self.open, false) {
+            return Ok(());
+        }
+        let chan = &self.source.chan;
+        let settled = chan.handle.settle(chan.key, self.epoch, self.tag, how);
+        settled.map_err(|error| Error::from_settle(error, chan.handle.last_error()))
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if self.open {
+            tracing::warn!(
+                queue = %self.source.queue,
+                delivery_tag = self.tag,
+                "a delivery was dropped unsettled; it goes back to the queue"
+            );
+            // On a dead channel the broker has put it back already.
+            let _ = self.send(Settlement::Requeue);
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("queue", &self.receipt.source.queue.as_str())
+            .field("delivery_tag", &self.receipt.tag)
+            .field("message", &self.received)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt")
+            .field("queue", &self.source.queue.as_str())
+            .field("delivery_tag", &self.tag)
+            .finish_non_exhaustive()
+    }
+}

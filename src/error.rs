@@ -1,0 +1,257 @@
+//! Errors, sorted by who is to blame.
+
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
+
+use crate::{
+    config::ConfigError,
+    proto::{CallError, Cause, Exception, Loss, SettleError, Violation},
+    usage::UsageError,
+    wire::{MethodId, ReplyCode, ShortString},
+};
+
+/// Who has to change something so that the same call succeeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// This program: a name is too long, a channel was closed before it was used.
+    Caller,
+    /// What the broker has and allows: a queue is missing, arguments differ, access is refused.
+    Broker,
+    /// The network between, or a broker that is not there.
+    Network,
+    /// The peer broke the protocol: it is not an AMQP broker, or one with a defect.
+    Peer,
+}
+
+/// Why a call did not succeed.
+///
+/// Whatever a channel or connection ended of, every later call on it says so again, with the
+/// broker's code, text and method.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller is to blame; nothing was sent.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The configuration cannot work; nothing was dialled.
+    #[error("the configuration cannot work")]
+    Config(#[from] ConfigError),
+    /// The broker closed the channel or the connection.
+    #[error(transparent)]
+    Broker(#[from] Exception),
+    /// The connection was lost, or could not be made.
+    #[error("{loss}")]
+    Network {
+        /// What happened.
+        loss: Loss,
+        /// The socket's error or what was tried, where there is one.
+        source: Option<Arc<io::Error>>,
+    },
+    /// The peer broke the protocol.
+    #[error("the peer broke the protocol")]
+    Peer(#[source] Violation),
+    /// The broker did not answer in time. The call may still take effect.
+    #[error("no answer to {operation} within {after:?}")]
+    Timeout {
+        /// The method that was sent, or what was waited for.
+        operation: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+    /// This program closed the channel or the connection before.
+    #[error("closed by this program")]
+    Closed,
+    /// The broker has blocked publishing and the configuration says not to wait.
+    #[error("the broker has blocked publishing: {reason}")]
+    Blocked {
+        /// The broker's reason.
+        reason: Arc<str>,
+    },
+    /// All channels that were negotiated are in use.
+    #[error("all {max} channels that were negotiated are in use")]
+    TooManyChannels {
+        /// The negotiated channel_max.
+        max: u16,
+    },
+    /// A lost connection cut a transaction: roll it back to go on.
+    #[error("the transaction was lost with the connection; roll it back to go on")]
+    TransactionLost,
+    /// The delivery was made on a connection that was lost since; the broker has requeued it.
+    #[error("the delivery is stale: the connection was lost since, and the broker requeued it")]
+    Stale,
+    /// A consumer ended, or could not take a message.
+    #[error(transparent)]
+    Consumer(ConsumeError),
+}
+
+impl Error {
+    /// Who is to blame.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Error::Usage(_) | Error::Config(_) | Error::Closed | Error::TooManyChannels { .. } => {
+                Blame::Caller
+            }
+            Error::Consumer(ConsumeError::Overrun { .. }) => Blame::Caller,
+            Error::Broker(_) | Error::Blocked { .. } | Error::Consumer(_) => Blame::Broker,
+            Error::Network { .. }
+            | Error::Timeout { .. }
+            | Error::TransactionLost
+            | Error::Stale => Blame::Network,
+            Error::Peer(_) => Blame::Peer,
+        }
+    }
+
+    /// The broker's reply code, when it is the broker who refused.
+    pub fn reply_code(&self) -> Option<ReplyCode> {
+        match self {
+            Error::Broker(exception) => Some(exception.code),
+            _ => None,
+        }
+    }
+
+    /// The broker's text, when it is the broker who refused.
+    pub fn reply_text(&self) -> Option<&str> {
+        match self {
+            Error::Broker(exception) => Some(&exception.text),
+            _ => None,
+        }
+    }
+
+    /// The method that the broker refused, where it named one.
+    pub fn method(&self) -> Option<MethodId> {
+        match self {
+            Error::Broker(exception) => exception.method,
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Broker(exception) => matches!(
+                exception.code,
+                ReplyCode::CONNECTION_FORCED
+                    | ReplyCode::INTERNAL_ERROR
+                    | ReplyCode::RESOURCE_LOCKED
+            ),
+            Error::Network { loss, .. } => !matches!(loss, Loss::DuringAuthentication),
+            other => !matches!(other.blame(), Blame::Caller | Blame::Peer),
+        }
+    }
+
+    /// From the protocol's words, with the socket's error where that is the cause.
+    pub(crate) fn from_call(error: CallError, socket: Option<Arc<io::Error>>) -> Self {
+        match error {
+            CallError::Ended(cause) => Error::from_cause(&cause, socket),
+            CallError::Timeout { operation, after } => Error::Timeout { operation, after },
+            CallError::TooManyChannels { max } => Error::TooManyChannels { max },
+            CallError::TransactionLost => Error::TransactionLost,
+        }
+    }
+
+    /// Why a channel or connection ended.
+    pub(crate) fn from_cause(cause: &Cause, socket: Option<Arc<io::Error>>) -> Self {
+        match cause {
+            Cause::ByUs => Error::Closed,
+            Cause::Exception(exception) => Error::Broker(exception.clone()),
+            Cause::TooManyChannels { max } => Error::TooManyChannels { max: *max },
+            Cause::Violation(violation) => Error::Peer(violation.clone()),
+            Cause::Lost(loss) => {
+                let has_source = matches!(loss, Loss::Io(_) | Loss::Unreachable);
+                Error::Network { loss: *loss, source: socket.filter(|_| has_source) }
+            }
+        }
+    }
+
+    /// Why a delivery could not be settled.
+    pub(crate) fn from_settle(error: SettleError, socket: Option<Arc<io::Error>>) -> Self {
+        match error {
+            SettleError::Stale => Error::Stale,
+            SettleError::Ended(cause) => Error::from_cause(&cause, socket),
+        }
+    }
+}
+
+/// Why a consumer ended that was not cancelled by this program.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsumeError {
+    /// The broker cancelled it: its queue was deleted, or the queue's node went away
+    /// (<https://www.rabbitmq.com/docs/consumer-cancel>).
+    #[error("the broker cancelled the consumer on queue '{queue}': was the queue deleted?")]
+    CancelledByBroker {
+        /// The queue.
+        queue: ShortString,
+    },
+    /// It did not take its deliveries for longer than
+    /// [`Limits::consumer_stall`](crate::Limits::consumer_stall), so it was cancelled before it
+    /// starved the other channels of its connection.
+    #[error("the consumer on queue '{queue}' did not keep up and was cancelled")]
+    Overrun {
+        /// The queue.
+        queue: ShortString,
+    },
+    /// A message was larger than [`Limits::body_size`](crate::Limits::body_size): its body was
+    /// discarded, and it was rejected.
+    #[error("a message of {size} bytes on queue '{queue}' is over the limit; it was rejected")]
+    TooLarge {
+        /// The queue.
+        queue: ShortString,
+        /// The size of its body.
+        size: u64,
+    },
+    /// The channel or the connection ended.
+    #[error("{0}")]
+    Ended(#[source] Box<Error>),
+}
+
+impl From<ConsumeError> for Error {
+    fn from(error: ConsumeError) -> Self {
+        match error {
+            ConsumeError::Ended(error) => *error,
+            other => Error::Consumer(other),
+        }
+    }
+}
+
+/// A transition that failed, with the handle that remains.
+///
+/// `?` turns it into its [`Error`]; [`Failed::into_parts`] keeps the handle.
+#[derive(Debug)]
+pub struct Failed<H> {
+    error: Error,
+    remains: Box<H>,
+}
+
+impl<H> Failed<H> {
+    pub(crate) fn new(error: Error, remains: H) -> Self {
+        Failed { error, remains: Box::new(remains) }
+    }
+
+    /// Why it failed.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The error and the handle, to try again with.
+    pub fn into_parts(self) -> (Error, H) {
+        (self.error, *self.remains)
+    }
+}
+
+impl<H> std::fmt::Display for Failed<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<H: std::fmt::Debug> StdError for Failed<H> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<H> From<Failed<H>> for Error {
+    fn from(failed: Failed<H>) -> Self {
+        failed.error
+    }
+}

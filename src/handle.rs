@@ -1,0 +1,148 @@
+//! What the typestate API holds of a connection: the last one to go closes it.
+
+use std::{
+    io,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    config::Config,
+    driver::{self, Shared},
+    error::Error,
+    name::Realm,
+    proto::{CallError, ChannelKey, Loss, WaiterId},
+    usage::UsageError,
+    wire::{FRAME_MIN_SIZE, FieldTable, RawTable, Value},
+};
+
+/// A content header frame without its properties: frame, class, weight and body size (4.2.6.1).
+const CONTENT_HEADER_FRAME: usize = 8 + 12;
+
+/// The connection behind `Conn<Connected>` and everything made of it.
+///
+/// The connection lives while any handle of it lives: when the last is dropped, it closes.
+#[derive(Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    realm: OnceLock<Arc<Realm>>,
+}
+
+impl Deref for Handle {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.command(|connection, now| {
+            if connection.ended().is_none() {
+                let call = connection.close(now);
+                connection.abandon_call(now, call);
+            }
+        });
+    }
+}
+
+impl Handle {
+    /// Starts the task of a connection that is not dialled yet.
+    ///
+    /// # Errors
+    /// When there is no tokio runtime to start it on.
+    pub(crate) fn spawn(config: Arc<Config>) -> Result<Arc<Self>, Error> {
+        let shared = driver::spawn(config.clone()).map_err(|error| Error::Network {
+            loss: Loss::Unreachable,
+            source: Some(Arc::new(io::Error::other(error))),
+        })?;
+        Ok(Arc::new(Handle { shared, config, realm: OnceLock::new() }))
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How long calls wait, unless they say otherwise.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.config.call_timeout
+    }
+
+    /// The broker and virtual host that tokens are bound to.
+    pub(crate) fn realm(&self) -> &Arc<Realm> {
+        self.realm.get_or_init(|| {
+            let cluster = match self.server_properties().get("cluster_name") {
+                Some(Value::LongString(name)) => String::from_utf8_lossy(name).into_owned(),
+                // An older broker without a name: its addresses are the best there is.
+                _ => self.config.hosts.iter().map(|host| format!("{host} ")).collect(),
+            };
+            Arc::new(Realm::new(&cluster, &self.config.vhost))
+        })
+    }
+
+    /// What the broker says of itself.
+    pub(crate) fn server_properties(&self) -> FieldTable {
+        let raw = self.look(|connection| {
+            connection.negotiated().map(|negotiated| negotiated.server_properties.clone())
+        });
+        RawTable::new(&raw.unwrap_or_default()).decode().unwrap_or_default()
+    }
+
+    /// Whether a message fits what was configured and negotiated.
+    pub(crate) fn check_size(&self, body: usize, properties: usize) -> Result<(), UsageError> {
+        let (size, max) = (body as u64, self.config.limits.body_size);
+        if size > max {
+            return Err(UsageError::BodyTooLarge { size, max });
+        }
+        // The smallest frame_max that can be negotiated carries what is usual; only what is larger
+        // needs a look at what was.
+        if properties + CONTENT_HEADER_FRAME <= FRAME_MIN_SIZE as usize {
+            return Ok(());
+        }
+        let frame_max = self.look(|connection| {
+            connection.negotiated().map_or(0, |negotiated| negotiated.frame_max as usize)
+        });
+        let max = frame_max.saturating_sub(CONTENT_HEADER_FRAME);
+        if properties > max {
+            let what = "message properties";
+            return Err(UsageError::TooLargeForFrame { what, size: properties, max });
+        }
+        Ok(())
+    }
+
+    /// The protocol's error in the user's words.
+    pub(crate) fn error(&self, error: CallError) -> Error {
+        Error::from_call(error, self.last_error())
+    }
+
+    /// Why the connection ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Error> {
+        let cause = self.look(|connection| connection.ended().cloned())?;
+        Some(Error::from_cause(&cause, self.last_error()))
+    }
+
+    /// Why a channel ended, if it has.
+    pub(crate) fn channel_ended(&self, key: ChannelKey) -> Option<Error> {
+        let cause = self.look(|connection| connection.channel_ended(key))?;
+        Some(Error::from_cause(&cause, self.last_error()))
+    }
+
+    /// Ready once the connection has ended.
+    pub(crate) fn poll_ended(&self, held: &mut Option<WaiterId>, cx: &Context<'_>) -> Poll<()> {
+        self.with(|state| {
+            if state.connection.ended().is_some() {
+                return Poll::Ready(());
+            }
+            if state.waiters.register(held, cx.waker())
+                && let Some(waiter) = *held
+            {
+                state.connection.watch(waiter);
+            }
+            Poll::Pending
+        })
+    }
+}

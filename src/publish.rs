@@ -1,0 +1,304 @@
+//! Publishing: with confirms, without, and in a transaction.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    capability::{InConfirmMode, InPlainMode, InTransactionMode},
+    chan::{Chan, ChanInner, ChanState, Open},
+    config::Hold,
+    confirm::Confirm,
+    consumer::Next,
+    error::{Error, Failed},
+    exchange::{Exchange, RouteTo, RoutingKey},
+    message::{EncodedProperties, Message, Received},
+    proto::{Accepted, Outgoing, WaiterId},
+    usage::UsageError,
+    wire::{ReplyCode, ShortStr},
+};
+
+// The bounds stand on the methods, not on the impl block: that way the compiler tells what to do
+// next, also through `&` and `Arc` (see `capability`).
+impl<S: ChanState> Chan<S> {
+    /// Publishes a message whose outcome the broker tells.
+    ///
+    /// Awaiting it hands the message over: it waits while the window of unconfirmed messages is
+    /// full, or while the broker has blocked publishers. It gives a [`Confirm`], the future of the
+    /// outcome. Await confirms later, in batches, to keep the window filled.
+    ///
+    /// What a publish takes depends on the exchange: a routing key (direct, topic), or `()`
+    /// (fanout, headers). Without [`mandatory`](Publish::mandatory), a message that no queue takes
+    /// is dropped by the broker and *confirmed*.
+    ///
+    /// # Errors
+    /// [`Failed`] with the message, when it was not handed over.
+    pub fn publish<'a, X, R>(
+        &'a self,
+        exchange: &'a Exchange<X>,
+        route: R,
+        message: impl Into<Message>,
+    ) -> Publish<'a>
+    where
+        R: RouteTo<'a, X>,
+        Self: InConfirmMode,
+    {
+        Publish { handover: Handover::new(self.inner(), exchange, route, message.into()) }
+    }
+
+    /// Publishes a message that nobody vouches for: it may be lost, and nobody will tell.
+    ///
+    /// The verb is long so that nobody writes it by accident; see [`Chan::confirm_select`].
+    ///
+    /// # Errors
+    /// [`Failed`] with the message, when it was not handed over.
+    pub fn publish_unconfirmed<'a, X, R>(
+        &'a self,
+        exchange: &'a Exchange<X>,
+        route: R,
+        message: impl Into<Message>,
+    ) -> PublishUnconfirmed<'a>
+    where
+        R: RouteTo<'a, X>,
+        Self: InPlainMode,
+    {
+        let handover = Handover::new(self.inner(), exchange, route, message.into());
+        PublishUnconfirmed { handover }
+    }
+
+    /// Publishes a message that takes effect with the next [`commit`](Chan::commit).
+    ///
+    /// # Errors
+    /// [`Failed`] with the message, when it was not handed over.
+    pub fn publish_in_tx<'a, X, R>(
+        &'a self,
+        exchange: &'a Exchange<X>,
+        route: R,
+        message: impl Into<Message>,
+    ) -> PublishUnconfirmed<'a>
+    where
+        R: RouteTo<'a, X>,
+        Self: InTransactionMode,
+    {
+        let handover = Handover::new(self.inner(), exchange, route, message.into());
+        PublishUnconfirmed { handover }
+    }
+}
+
+/// A message that is being handed over on a confirming channel.
+///
+/// Nothing is sent before the first poll. Dropped before it is ready, the message was not sent.
+#[must_use = "nothing is published until this is awaited"]
+#[derive(Debug)]
+pub struct Publish<'a> {
+    handover: Handover<'a>,
+}
+
+/// A message that is being handed over on a channel without confirms.
+///
+/// Nothing is sent before the first poll. Dropped before it is ready, the message was not sent.
+#[must_use = "nothing is published until this is awaited"]
+#[derive(Debug)]
+pub struct PublishUnconfirmed<'a> {
+    handover: Handover<'a>,
+}
+
+macro_rules! options {
+    ($name:ident) => {
+        impl $name<'_> {
+            /// The broker sends the message back when no queue takes it (1.8.3.3).
+            pub fn mandatory(mut self) -> Self {
+                self.handover.mandatory = true;
+                self
+            }
+
+            /// Waits this long for room, instead of the configured time.
+            pub fn within(mut self, deadline: Duration) -> Self {
+                self.handover.after = deadline;
+                self
+            }
+        }
+    };
+}
+
+options!(Publish);
+options!(PublishUnconfirmed);
+
+impl Future for Publish<'_> {
+    type Output = Result<Confirm, Failed<Message>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handover = &mut self.handover;
+        let tag = ready!(handover.poll(cx, true));
+        let message = handover.message.take().unwrap_or_default();
+        Poll::Ready(match tag {
+            Ok(tag) => Ok(Confirm::new(handover.chan.clone(), tag, message)),
+            Err(error) => Err(Failed::new(error, message)),
+        })
+    }
+}
+
+impl Future for PublishUnconfirmed<'_> {
+    type Output = Result<(), Failed<Message>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handover = &mut self.handover;
+        let handed_over = ready!(handover.poll(cx, false));
+        let message = handover.message.take().unwrap_or_default();
+        Poll::Ready(match handed_over {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failed::new(error, message)),
+        })
+    }
+}
+
+impl Chan<Open> {
+    /// Mandatory messages that no queue took, of this channel without confirms, as a stream. Nobody
+    /// has to listen: at most [`Limits::events`](crate::Limits::events) wait, then the oldest go.
+    ///
+    /// On a confirming channel a return is the outcome of its own publish; see [`Confirm`].
+    pub fn returns(&self) -> Returns {
+        Returns { chan: self.inner().clone(), waiter: None }
+    }
+}
+
+/// Messages that came back; see [`Chan::returns`].
+#[must_use = "streams do nothing unless polled"]
+#[derive(Debug)]
+pub struct Returns {
+    chan: Arc<ChanInner>,
+    waiter: Option<WaiterId>,
+}
+
+/// A message that came back: mandatory, and no queue took it.
+#[derive(Debug)]
+pub struct Returned {
+    /// The reply code, 312 for "no route".
+    pub code: ReplyCode,
+    /// The broker's text.
+    pub text: Arc<str>,
+    /// The message.
+    pub message: Received,
+}
+
+impl Returns {
+    #[allow(clippy::should_implement_trait)] // As `StreamExt::next`, without the import.
+    /// The next message; `None` when the channel has ended. Dropping the future loses nothing.
+    pub fn next(&mut self) -> Next<'_, Self> {
+        Next::of(self)
+    }
+}
+
+impl Stream for Returns {
+    type Item = Returned;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Returned>> {
+        let this = &mut *self;
+        let polled = this.chan.handle.poll_returned(this.chan.key, &mut this.waiter, cx);
+        polled.map(|returned| {
+            returned.map(|returned| Returned {
+                code: returned.code,
+                text: returned.text,
+                message: Received::from_content(returned.content, false),
+            })
+        })
+    }
+}
+
+/// A message on its way into the outbound batch.
+struct Handover<'a> {
+    chan: &'a Arc<ChanInner>,
+    exchange: ShortStr<'a>,
+    route: Result<RoutingKey<'a>, UsageError>,
+    message: Option<Message>,
+    /// Encoded once, however often it is polled.
+    encoded: Option<EncodedProperties>,
+    mandatory: bool,
+    after: Duration,
+    waiter: Option<WaiterId>,
+    /// Made only when it has to wait.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a> Handover<'a> {
+    fn new<X>(
+        chan: &'a Arc<ChanInner>,
+        exchange: &'a Exchange<X>,
+        route: impl RouteTo<'a, X>,
+        message: Message,
+    ) -> Self {
+        let checked = exchange.check(chan.realm());
+        Handover {
+            exchange: exchange.short(),
+            route: checked.and_then(|()| route.into_key(chan.realm())),
+            message: Some(message),
+            encoded: None,
+            mandatory: false,
+            after: chan.handle.call_timeout(),
+            waiter: None,
+            deadline: None,
+            chan,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, confirming: bool) -> Poll<Result<u64, Error>> {
+        let Some(message) = &self.message else { return Poll::Pending };
+        let key = match &self.route {
+            Ok(key) => key.as_short(),
+            Err(error) => return Poll::Ready(Err(error.clone().into())),
+        };
+        let encoded = match &self.encoded {
+            Some(encoded) => encoded,
+            None => {
+                let encoded = message.encoded(self.mandatory && confirming)?;
+                self.chan.handle.check_size(message.body().len(), encoded.bytes().len())?;
+                self.encoded.insert(encoded)
+            }
+        };
+        let outgoing = Outgoing {
+            exchange: self.exchange,
+            routing_key: key,
+            mandatory: self.mandatory,
+            properties: encoded.bytes(),
+            sequence_at: encoded.sequence_at(),
+            body: message.body().segments(),
+        };
+        let handle = &self.chan.handle;
+        match handle.poll_publish(self.chan.key, &outgoing, &mut self.waiter, cx) {
+            Ok(Accepted::Yes { tag }) => Poll::Ready(Ok(tag)),
+            Ok(Accepted::Wait) => self.poll_wait(cx),
+            Err(error) => Poll::Ready(Err(handle.error(error))),
+        }
+    }
+
+    #[cold]
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, Error>> {
+        let handle = &self.chan.handle;
+        if handle.config().while_blocked == Hold::FailFast
+            && let Some(reason) = handle.look(|connection| connection.blocked().cloned())
+        {
+            return Poll::Ready(Err(Error::Blocked { reason }));
+        }
+        let after = self.after;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(after)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(Error::Timeout { operation: "room to publish", after }))
+    }
+}
+
+impl fmt::Debug for Handover<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover")
+            .field("exchange", &self.exchange)
+            .field("mandatory", &self.mandatory)
+            .finish_non_exhaustive()
+    }
+}
