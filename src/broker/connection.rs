@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -108,7 +108,7 @@ impl Connection {
                 false => None,
             };
             if woken.due {
-                self.session.handle_timeout(self.shared.now());
+                self.on_alarm();
             }
             self.exchange(block);
             self.write()?;
@@ -119,11 +119,20 @@ impl Connection {
         }
     }
 
+    fn on_alarm(&mut self) {
+        let now = self.shared.now();
+        if self.muted || self.shared.deaf.load(Ordering::Acquire) {
+            self.session.excuse(now);
+        }
+        self.session.handle_timeout(now);
+    }
+
     fn poll_woken(&mut self, context: &mut Context<'_>) -> Poll<Woken> {
         let woken = Woken {
             rung: self.bell.heard(context),
             read: self.out.len() < HIGH
                 && !self.muted
+                && !self.shared.deaf.load(Ordering::Acquire)
                 && self.stream.poll_read_ready(context).is_ready(),
             write: !self.out.is_empty() && self.stream.poll_write_ready(context).is_ready(),
             due: self.sleep.as_mut().poll(context).is_ready(),

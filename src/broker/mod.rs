@@ -25,9 +25,9 @@
 mod bell;
 mod builder;
 mod connection;
-// Introspection and faults, which use the rest of it, come next.
-#[allow(dead_code)]
 mod core;
+mod faults;
+mod inspect;
 mod session;
 mod shared;
 
@@ -47,9 +47,15 @@ use tokio::{
 };
 
 pub use builder::Builder;
+pub use faults::Faults;
+pub use inspect::{BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, QueueInfo};
 
 use connection::Connection;
 use shared::Shared;
+
+/// Names a connection for as long as the broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(core::ConnId);
 
 /// A broker that listens. Dropping it frees its port and ends its connections.
 #[derive(Debug)]
@@ -109,6 +115,7 @@ impl Drop for Broker {
 async fn accept(shared: Arc<Shared>) {
     while let Some(accepted) = next(&shared).await {
         match accepted {
+            Ok(_) if shared.closed.load(Ordering::Acquire) => {}
             Ok((stream, from)) => {
                 let connection =
                     Connection::new(Arc::clone(&shared), stream, from.ip().is_loopback());

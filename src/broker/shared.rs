@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -32,6 +32,10 @@ pub(super) struct Shared {
     pub(super) clock: Bell,
     /// That deadline, in nanoseconds.
     pub(super) armed: AtomicU64,
+    /// A fault: no connection is read from.
+    pub(super) deaf: AtomicBool,
+    /// A fault: who connects is hung up on.
+    pub(super) closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -63,6 +67,8 @@ impl Shared {
             listener: Mutex::new(None),
             clock: Bell::default(),
             armed: AtomicU64::new(u64::MAX),
+            deaf: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -130,13 +136,34 @@ impl Shared {
         self.lock().connections.remove(&conn);
     }
 
+    /// Wakes the tasks of all connections.
+    pub(super) fn ring_all(&self) {
+        for connection in self.lock().connections.values() {
+            connection.bell.ring();
+        }
+    }
+
+    /// Ends a connection by ending its task.
+    pub(super) fn cut(&self, conn: ConnId) {
+        let task = self.lock().connections.get_mut(&conn).and_then(|held| held.task.take());
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+
+    /// Ends all connections by ending their tasks.
+    pub(super) fn cut_all(&self) {
+        let tasks: Vec<AbortHandle> =
+            self.lock().connections.values_mut().filter_map(|held| held.task.take()).collect();
+        for task in tasks {
+            task.abort();
+        }
+    }
+
     /// Stops listening and ends all connections.
     pub(super) fn stop(&self) {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let connections = std::mem::take(&mut self.lock().connections);
-        for task in connections.into_values().filter_map(|connection| connection.task) {
-            task.abort();
-        }
+        self.cut_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

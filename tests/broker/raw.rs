@@ -13,7 +13,7 @@ use hopmq::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, ToSocketAddrs},
     time::timeout,
 };
 
@@ -40,9 +40,7 @@ pub(crate) struct RawFrame {
 /// A message with the method that brought it.
 #[derive(Debug)]
 pub(crate) struct Content {
-    pub(crate) channel: u16,
     method: Bytes,
-    pub(crate) properties: Bytes,
     pub(crate) body: Vec<u8>,
 }
 
@@ -67,18 +65,18 @@ impl Content {
             other => panic!("{other:?} is no delivery"),
         }
     }
-
-    pub(crate) fn headers(&self) -> FieldTable {
-        let properties = hopmq::wire::Properties::decode(self.properties.clone()).unwrap();
-        properties.headers.map_or_else(FieldTable::new, |headers| headers.decode().unwrap())
-    }
 }
 
 impl Raw {
     /// A socket, and nothing said.
     pub(crate) async fn dial(broker: &Broker) -> Raw {
+        Raw::dial_address(broker.address()).await
+    }
+
+    /// A socket to any broker.
+    pub(crate) async fn dial_address(address: impl ToSocketAddrs) -> Raw {
         Raw {
-            stream: TcpStream::connect(broker.address()).await.unwrap(),
+            stream: TcpStream::connect(address).await.unwrap(),
             decoder: Decoder::new(131_072),
             input: BytesMut::new(),
             block: Bytes::new(),
@@ -95,15 +93,24 @@ impl Raw {
 
     /// A connection to the virtual host `/`.
     pub(crate) async fn open(broker: &Broker) -> Raw {
-        let mut raw = Raw::dial(broker).await;
-        raw.write(&PROTOCOL_HEADER).await;
-        raw.start_ok(b"\0guest\0guest").await;
-        assert!(matches!(raw.method().await.method(), Method::ConnectionTune(_)));
-        raw.send(0, &connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat: 0 })
-            .await;
-        raw.send(0, &connection::Open { virtual_host: short("/") }).await;
-        raw.expect(0, connection::OpenOk {}).await;
-        raw
+        Raw::dial(broker).await.log_in().await
+    }
+
+    /// From the protocol header to connection.open-ok, without heartbeats.
+    pub(crate) async fn log_in(self) -> Raw {
+        self.tuned(0).await
+    }
+
+    /// From the protocol header to connection.open-ok, with heartbeats every so many seconds.
+    pub(crate) async fn tuned(mut self, heartbeat: u16) -> Raw {
+        self.write(&PROTOCOL_HEADER).await;
+        self.start_ok(b"\0guest\0guest").await;
+        assert!(matches!(self.method().await.method(), Method::ConnectionTune(_)));
+        let tune_ok = connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat };
+        self.send(0, &tune_ok).await;
+        self.send(0, &connection::Open { virtual_host: short("/") }).await;
+        self.expect(0, connection::OpenOk {}).await;
+        self
     }
 
     /// Awaits connection.start and logs in.
@@ -271,12 +278,7 @@ impl Raw {
             assert_eq!((frame.kind, frame.channel), (FrameKind::Body, method.channel));
             body.extend_from_slice(&frame.payload);
         }
-        Content {
-            channel: method.channel,
-            method: method.payload,
-            properties: header.payload.slice(12..),
-            body,
-        }
+        Content { method: method.payload, body }
     }
 
     /// Awaits the closing of a channel for this reason, and confirms it.
@@ -314,6 +316,18 @@ impl Raw {
             Ok(None) => {}
             Ok(Some(frame)) => panic!("{frame:?} instead of the end"),
             Err(_) => panic!("the connection did not end"),
+        }
+    }
+
+    /// The next frame within this time, or none; `Err` at the end of the stream.
+    pub(crate) async fn frame_within(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Option<RawFrame>, ()> {
+        match timeout(patience, self.next_frame()).await {
+            Ok(Some(frame)) => Ok(Some(frame)),
+            Ok(None) => Err(()),
+            Err(_) => Ok(None),
         }
     }
 

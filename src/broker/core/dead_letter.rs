@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     fsm::Time,
-    wire::{FieldTable, Properties, Value},
+    wire::{FieldTable, Value},
 };
 
 /// Why a queue gave a message up.
@@ -40,17 +40,21 @@ pub(crate) struct Dead {
     reason: Reason,
     /// Whether it counts among what is stored.
     stored: bool,
+    /// Whether a consumer has had it.
+    redelivered: bool,
 }
 
 impl Dead {
     /// Something that was in the queue.
     pub(crate) fn of_entry(queue: QueueId, entry: Entry, reason: Reason) -> Self {
-        Dead { queue, message: entry.message, reason, stored: true }
+        // RabbitMQ tells so of what a consumer gave back, and not of what expired behind it.
+        let redelivered = matches!(reason, Reason::Rejected | Reason::DeliveryLimit);
+        Dead { queue, message: entry.message, reason, stored: true, redelivered }
     }
 
     /// Something that the queue did not take in.
     pub(crate) fn of_message(queue: QueueId, message: Arc<Message>, reason: Reason) -> Self {
-        Dead { queue, message, reason, stored: false }
+        Dead { queue, message, reason, stored: false, redelivered: false }
     }
 }
 
@@ -115,17 +119,22 @@ fn letter(dead: &Dead, queue: &Name, exchange: Name, key: Option<Name>, time: u6
     let mut properties = message::decode(&source.properties).unwrap_or_default();
     // It must not expire again where it goes (RabbitMQ: the property is removed).
     properties.expiration = None;
-    let mut headers = message::headers_of(&properties);
+    let death = Value::Array(deaths.iter().map(table).collect());
+    let last = [
+        ("x-last-death-exchange", text(&source.exchange)),
+        ("x-last-death-queue", text(queue)),
+        ("x-last-death-reason", literal(dead.reason.name())),
+        ("x-death", death),
+    ];
     if source.deaths.is_empty() {
-        put(&mut headers, "x-first-death-exchange", text(&source.exchange));
-        put(&mut headers, "x-first-death-queue", text(queue));
-        put(&mut headers, "x-first-death-reason", literal(dead.reason.name()));
+        let first = [
+            ("x-first-death-exchange", text(&source.exchange)),
+            ("x-first-death-queue", text(queue)),
+            ("x-first-death-reason", literal(dead.reason.name())),
+        ];
+        message::add_headers(&mut properties, first);
     }
-    put(&mut headers, "x-last-death-exchange", text(&source.exchange));
-    put(&mut headers, "x-last-death-queue", text(queue));
-    put(&mut headers, "x-last-death-reason", literal(dead.reason.name()));
-    put(&mut headers, "x-death", Value::Array(deaths.iter().map(table).collect()));
-    let properties = with_headers(properties, headers);
+    message::add_headers(&mut properties, last);
     let (routing_key, copies) = match key {
         Some(key) => (key, Vec::new()),
         None => (source.routing_key.clone(), facts.copies.clone()),
@@ -138,17 +147,13 @@ fn letter(dead: &Dead, queue: &Name, exchange: Name, key: Option<Name>, time: u6
         facts: Facts {
             expiration: None,
             headers: true,
+            redelivered: dead.redelivered,
             open_copies: facts.open_copies.min(copies.len()),
             copies,
             ..facts.clone()
         },
         deaths,
     }
-}
-
-fn with_headers(mut properties: Properties, headers: FieldTable) -> Properties {
-    properties.headers = Some(headers.into());
-    properties
 }
 
 /// Counts a death where the message died before for the same reason, or adds it; the latest

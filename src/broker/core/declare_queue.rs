@@ -63,6 +63,14 @@ impl Core {
                 "queue name '{name}' contains reserved prefix 'amq.*'"
             )));
         }
+        if let Some(other) = arguments.get("x-dead-letter-exchange")
+            && other.as_bytes().is_none()
+        {
+            return Err(Refusal::precondition(format_args!(
+                "invalid type '{}' for arg 'x-dead-letter-exchange' in {entity}",
+                super::arguments::type_name(other)
+            )));
+        }
         let settings = Settings::read(entity, &arguments)?;
         assert_properties(entity, settings.kind, method, self.limits.transient_queues)?;
         self.insert_queue(at.conn, name.clone(), settings, method, arguments, now);

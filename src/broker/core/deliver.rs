@@ -117,9 +117,11 @@ impl Core {
         match queue.ready.pop() {
             None => self.reply(at, Reply::GetEmpty),
             Some(entry) => {
-                let remaining = counted(queue.ready.len());
                 let properties = delivery_properties(queue, &entry);
                 queue.unacked += u64::from(!method.no_ack);
+                // What comes to the head now may be over its time: it does not count.
+                self.expire(id, now);
+                let remaining = counted(self.queues.get(&id).map_or(0, |queue| queue.ready.len()));
                 self.send_polled(at, id, entry, method.no_ack, remaining, properties)?;
             }
         }
@@ -308,7 +310,7 @@ fn take(queue: &mut Queue, id: ConsumerId) -> Option<(&Consumer, Entry, Option<B
 fn read(log: &Log, offset: u64) -> Option<(Entry, Option<Bytes>)> {
     let (offset, message) = log.read(offset)?;
     let header = Value::I64(i64::try_from(offset).unwrap_or(i64::MAX));
-    let properties = message.properties_with([("x-stream-offset", header)]);
+    let properties = message.stream_properties(header);
     let entry = Entry {
         place: offset,
         message: Arc::clone(message),
@@ -325,7 +327,8 @@ fn delivery_properties(queue: &Queue, entry: &Entry) -> Option<Bytes> {
         return None;
     }
     let count = Value::I64(i64::from(entry.returns));
-    Some(entry.message.properties_with([("x-delivery-count", count)]))
+    let added = [("x-delivery-count", count.clone()), ("x-acquired-count", count)];
+    Some(entry.message.properties_with(added))
 }
 
 /// Sends a message to a consumer, and keeps it until it is settled.
@@ -364,12 +367,12 @@ fn assert_polled(queue: &Queue, entity: Entity<'_>) -> Result<(), Refusal> {
             "basic.get not supported by stream queues {entity}"
         )));
     }
-    if queue.settings.single_active {
+    if queue.settings.single_active && queue.settings.kind == QueueKind::Quorum {
         return Err(Refusal::new(
             ReplyCode::RESOURCE_LOCKED,
             format_args!(
                 "cannot obtain access to locked {entity}. basic.get operations are not supported \
-                 by {} queues with single active consumer",
+                 by <<\"{}\">> queues with single active consumer",
                 queue.settings.kind.name()
             ),
         ));

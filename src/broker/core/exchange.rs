@@ -329,14 +329,6 @@ impl VHost {
             }
         }
     }
-
-    /// The bindings that lead to a destination, with their sources.
-    pub(crate) fn bindings_to(
-        &self,
-        destination: &Destination,
-    ) -> impl Iterator<Item = &(Name, Binding)> {
-        self.bound.get(destination).into_iter().flatten()
-    }
 }
 
 /// Encodes binding arguments so that their order does not matter.

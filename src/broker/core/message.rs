@@ -79,6 +79,8 @@ pub(crate) struct Facts {
     pub(crate) expiration: Option<u64>,
     /// Whether there are headers.
     pub(crate) headers: bool,
+    /// Whether a consumer had it before it was dead-lettered.
+    pub(crate) redelivered: bool,
     /// Further routing keys, from the headers CC and BCC.
     pub(crate) copies: Vec<Name>,
     /// How many of the copies come from CC, which stays visible in x-death.
@@ -134,11 +136,16 @@ impl Message {
         added: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> Bytes {
         let mut properties = decode(&self.properties).unwrap_or_default();
-        let mut headers = headers_of(&properties);
-        for (name, value) in added {
-            put(&mut headers, name, value);
-        }
-        properties.headers = Some(headers.into());
+        add_headers(&mut properties, added);
+        encode(&properties)
+    }
+
+    /// The properties as a stream gives them back: with the offset, and with a delivery mode in
+    /// any case.
+    pub(crate) fn stream_properties(&self, offset: Value) -> Bytes {
+        let mut properties = decode(&self.properties).unwrap_or_default();
+        properties.delivery_mode.get_or_insert(1);
+        add_headers(&mut properties, [("x-stream-offset", offset)]);
         encode(&properties)
     }
 }
@@ -187,7 +194,7 @@ pub(crate) fn copies(properties: &mut Properties, facts: &mut Facts) -> Result<b
             }
             Some(other) => {
                 return Err(Refusal::precondition(format_args!(
-                    "invalid message: {{unacceptable_type_in_header,<<\"{name}\">>,{}}}",
+                    "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
                     super::arguments::type_name(other)
                 )));
             }
@@ -227,6 +234,25 @@ pub(crate) fn headers_of(properties: &Properties) -> FieldTable {
         Some(headers) => headers.decode().unwrap_or_default(),
         None => FieldTable::new(),
     }
+}
+
+/// Puts fields over the headers. Headers that cannot be decoded, since they are nested too deep,
+/// are somebody's all the same: they stay as they are.
+pub(crate) fn add_headers(
+    properties: &mut Properties,
+    added: impl IntoIterator<Item = (&'static str, Value)>,
+) {
+    let mut headers = match &properties.headers {
+        None => FieldTable::new(),
+        Some(raw) => match raw.decode() {
+            Ok(headers) => headers,
+            Err(_) => return,
+        },
+    };
+    for (name, value) in added {
+        put(&mut headers, name, value);
+    }
+    properties.headers = Some(headers.into());
 }
 
 /// Sets a field whose name is known to be short enough.

@@ -10,6 +10,7 @@
 //! | consume, deliver, get | `deliver`, `queue`, `stream` |
 //! | ack, reject, requeue, recover, commit | `settle`, `transaction` |
 //! | expiry, length limits, dead letters | `lifetime`, `dead_letter` |
+//! | what is there to be seen from outside | `inspect` |
 //! | the texts of refusals | `refusal` |
 
 mod arguments;
@@ -19,6 +20,7 @@ mod declare_queue;
 mod deliver;
 mod exchange;
 mod headers;
+mod inspect;
 mod lifetime;
 mod message;
 mod name;

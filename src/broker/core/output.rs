@@ -45,8 +45,6 @@ pub(crate) enum Output {
     Blocked(&'static str),
     /// connection.unblocked
     Unblocked,
-    /// The end of the connection, without a word.
-    Cut,
 }
 
 /// The answers to synchronous methods.

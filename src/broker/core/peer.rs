@@ -182,12 +182,6 @@ impl Core {
         }
     }
 
-    /// Ends a connection without a word.
-    pub(crate) fn cut(&mut self, conn: ConnId, now: Time) {
-        self.close(conn, now);
-        self.push(conn, Output::Cut);
-    }
-
     /// Whether the broker still listens to a connection.
     pub(crate) fn is_open(&self, conn: ConnId) -> bool {
         self.peers.get(&conn).is_some_and(|peer| !peer.closed)
@@ -332,7 +326,8 @@ impl Core {
             let output = Output::Confirm {
                 channel: at.channel,
                 tag: run.last,
-                multiple: run.first < run.last,
+                // All before a nack has been told: RabbitMQ says so with every one.
+                multiple: !run.ack || run.first < run.last,
                 ack: run.ack,
             };
             peer.push(at.conn, output, wakes);
@@ -395,9 +390,9 @@ impl Core {
         self.alarm || self.limits.memory.is_some_and(|limit| self.stored > limit)
     }
 
-    /// The connections there are, with their users.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = (ConnId, &Name)> {
-        self.peers.iter().map(|(conn, peer)| (*conn, &peer.user))
+    /// The connections that are open.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.peers.iter().filter(|(_, peer)| !peer.closed).map(|(conn, _)| *conn)
     }
 
     pub(super) fn push(&mut self, conn: ConnId, output: Output) {
@@ -428,8 +423,19 @@ impl Core {
         })
     }
 
-    pub(super) fn notifies_cancel(&self, conn: ConnId) -> bool {
-        self.peers.get(&conn).is_some_and(|peer| peer.cancel_notify && !peer.closed)
+    /// Forgets a consumer that the broker cancels, and tells its client if it understands that.
+    pub(super) fn notify_cancel(&mut self, at: At, tag: &Name) {
+        let Core { peers, wakes, .. } = self;
+        let Some(peer) = peers.get_mut(&at.conn) else {
+            return;
+        };
+        if let Some(channel) = peer.channel(at.channel) {
+            channel.consumers.remove(tag);
+        }
+        if peer.cancel_notify && !peer.closed {
+            let cancel = Output::Cancel { channel: at.channel, consumer: tag.clone() };
+            peer.push(at.conn, cancel, wakes);
+        }
     }
 
     pub(super) fn unpark(&mut self, parked: Vec<(QueueId, ConsumerId)>, now: Time) {

@@ -91,8 +91,8 @@ impl Ready {
 
     /// Appends a new message.
     pub(crate) fn publish(&mut self, message: Arc<Message>, expires: Option<Time>) {
-        let entry =
-            Entry { place: self.next_place, message, expires, redelivered: false, returns: 0 };
+        let redelivered = message.facts.redelivered;
+        let entry = Entry { place: self.next_place, message, expires, redelivered, returns: 0 };
         self.next_place += 1;
         self.count_in(&entry);
         if let Some(lane) = self.lane(entry.message.facts.priority) {
@@ -141,7 +141,8 @@ impl Ready {
     }
 
     /// The messages that wait, in the order in which they would go.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.lanes.iter().rev().flatten()
     }
 

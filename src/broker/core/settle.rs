@@ -45,9 +45,10 @@ impl Core {
             return Err(Refusal::not_implemented("requeue=false"));
         }
         let taken = std::mem::take(&mut self.channel(at)?.unacked);
+        // RabbitMQ's queues are processes of their own: its answer overtakes the deliveries.
+        self.answer(at, no_wait, Reply::RecoverOk);
         self.settle_all(at, Settle::Requeue, taken.into_iter().collect(), now);
         self.settle_dead(now);
-        self.answer(at, no_wait, Reply::RecoverOk);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Declaring, binding and deleting exchanges and queues.
 
 use super::{
-    At, ConnId, Core, Name, Output, Refusal, Reply,
+    At, ConnId, Core, Name, Refusal, Reply,
     arguments::{QueueKind, assert_field, inequivalent},
     exchange::{Binding, Destination, Exchange, ExchangeKind, VHost, canonical},
     queue::QueueId,
@@ -175,15 +175,17 @@ impl Core {
     ) -> Result<(), Refusal> {
         let name = self.named_queue(at, method.queue)?;
         let vhost = self.vhost_of(at.conn)?;
-        let mut deleted = 0;
-        if let Some(&id) = vhost.queues.get(&name) {
-            self.expire(id, now);
-            self.assert_deletable(at.conn, id, method)?;
-            deleted = self.queues.get(&id).map_or(0, |queue| queue.ready.len());
-            self.delete_queue(id, now);
-        }
-        self.settle_dead(now);
+        let Some(&id) = vhost.queues.get(&name) else {
+            self.answer(at, method.no_wait, Reply::QueueDeleteOk(0));
+            return Ok(());
+        };
+        self.expire(id, now);
+        self.assert_deletable(at.conn, id, method)?;
+        let deleted = self.queues.get(&id).map_or(0, |queue| queue.ready.len());
+        // As in RabbitMQ, the answer comes before the cancellations of the queue's consumers.
         self.answer(at, method.no_wait, Reply::QueueDeleteOk(counted(deleted)));
+        self.delete_queue(id, now);
+        self.settle_dead(now);
         Ok(())
     }
 
@@ -206,15 +208,8 @@ impl Core {
             owner.exclusive.remove(&id);
         }
         for (_, consumer) in queue.consumers.iter() {
-            if let Ok(channel) = self.channel(At { conn: consumer.conn, channel: consumer.channel })
-            {
-                channel.consumers.remove(&consumer.tag);
-            }
-            if self.notifies_cancel(consumer.conn) {
-                let cancel =
-                    Output::Cancel { channel: consumer.channel, consumer: consumer.tag.clone() };
-                self.push(consumer.conn, cancel);
-            }
+            let at = At { conn: consumer.conn, channel: consumer.channel };
+            self.notify_cancel(at, &consumer.tag);
         }
     }
 

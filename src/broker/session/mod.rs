@@ -179,7 +179,6 @@ impl Session {
                     self.begin_close(&refusal, method, now);
                     out.raw(&self.direct.split());
                 }
-                Output::Cut => self.phase = Phase::Closed,
                 output => out.output(&output, self.frame_max),
             }
         }
@@ -216,6 +215,11 @@ impl Session {
         } else if self.spoke + self.heartbeat / 2 <= now {
             encode::heartbeat(&mut self.direct);
         }
+    }
+
+    /// The broker does not read for now: silence is not the client's fault.
+    pub(crate) fn excuse(&mut self, now: Time) {
+        self.heard = now;
     }
 
     /// Whether the socket is to be closed once everything is sent.

@@ -184,7 +184,7 @@ fn control(out: &mut BytesMut, output: &Output) {
         }
         Output::Confirm { channel, tag, multiple, ack: false } => {
             let nack =
-                method::basic::Nack { delivery_tag: *tag, multiple: *multiple, requeue: false };
+                method::basic::Nack { delivery_tag: *tag, multiple: *multiple, requeue: true };
             encode::method(out, *channel, &nack);
         }
         Output::Cancel { channel, consumer } => {
@@ -207,7 +207,6 @@ fn control(out: &mut BytesMut, output: &Output) {
         Output::Unblocked => encode::method(out, 0, &method::connection::Unblocked {}),
         // These are the session's and the messages' own.
         Output::CloseConnection { .. }
-        | Output::Cut
         | Output::Deliver { .. }
         | Output::GetOk { .. }
         | Output::Return { .. } => {}

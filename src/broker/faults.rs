@@ -1,0 +1,145 @@
+//! Faults on purpose: what a broker, a network or an operator may do to a client, on demand.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{
+    Broker, ConnectionId,
+    core::{At, ConnId, Refusal},
+    shared::Shared,
+};
+use crate::wire::{MethodId, ReplyCode};
+
+/// Makes a broker misbehave. Made by [`Broker::faults`]; clones steer the same broker.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// # use hopmq::broker::Broker;
+/// let broker = Broker::bind("127.0.0.1:0").await?;
+/// let faults = broker.faults();
+/// faults.withhold_confirms(); // publishers wait ...
+/// faults.cut_connections(); // ... and never hear
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Faults {
+    shared: Arc<Shared>,
+}
+
+impl Broker {
+    /// The faults that this broker can be told to have.
+    pub fn faults(&self) -> Faults {
+        Faults { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Faults {
+    /// Takes publishes in, but tells nobody, until [`release_confirms`](Self::release_confirms).
+    pub fn withhold_confirms(&self) {
+        self.shared.with(None, |core, _| core.mischief.withhold_confirms = true);
+    }
+
+    /// Sends the confirms that were withheld, and no longer withholds any.
+    pub fn release_confirms(&self) {
+        self.shared.with(None, |core, _| {
+            core.mischief.withhold_confirms = false;
+            core.flush_all();
+        });
+    }
+
+    /// Drops the next `count` publishes on confirming channels and nacks them. Publishes after
+    /// those are taken again; zero ends it early.
+    pub fn nack_publishes(&self, count: u64) {
+        self.shared.with(None, |core, _| core.mischief.nack_publishes = count);
+    }
+
+    /// Raises the memory alarm: connections that publish are told so and no longer read.
+    pub fn block(&self) {
+        self.shared.with(None, |core, _| core.set_alarm(true));
+        self.shared.ring_all();
+    }
+
+    /// Clears the alarm.
+    pub fn unblock(&self) {
+        self.shared.with(None, |core, _| core.set_alarm(false));
+        self.shared.ring_all();
+    }
+
+    /// Reads nothing from any connection, without a word; what is due to be sent is sent.
+    pub fn stop_reading(&self) {
+        self.shared.deaf.store(true, Ordering::Release);
+    }
+
+    /// Reads again.
+    pub fn resume_reading(&self) {
+        self.shared.deaf.store(false, Ordering::Release);
+        self.shared.ring_all();
+    }
+
+    /// Hangs up on whoever connects, before a word is said.
+    pub fn refuse_connections(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+    }
+
+    /// Serves who connects again.
+    pub fn accept_connections(&self) {
+        self.shared.closed.store(false, Ordering::Release);
+    }
+
+    /// Ends every connection without a word, those that are not open yet among them.
+    pub fn cut_connections(&self) {
+        self.shared.cut_all();
+    }
+
+    /// Ends one connection without a word.
+    pub fn cut(&self, connection: ConnectionId) {
+        self.shared.cut(connection.conn());
+    }
+
+    /// Closes every open connection with a code and a text, as an operator of RabbitMQ does with
+    /// 320 and `CONNECTION_FORCED - ...`. The code's name is put before the text.
+    pub fn close_connections(&self, code: ReplyCode, text: &str) {
+        self.shared.with(None, |core, now| {
+            let open: Vec<ConnId> = core.connections().collect();
+            for conn in open {
+                core.close_connection(conn, Refusal::new(code, text), MethodId::default(), now);
+            }
+        });
+    }
+
+    /// Closes one connection with a code and a text.
+    pub fn close_connection(&self, connection: ConnectionId, code: ReplyCode, text: &str) {
+        self.shared.with(None, |core, now| {
+            core.close_connection(
+                connection.conn(),
+                Refusal::new(code, text),
+                MethodId::default(),
+                now,
+            );
+        });
+    }
+
+    /// Closes a channel with a code and a text. A code that the protocol calls a connection's
+    /// closes the connection. Tells whether there was such a channel.
+    pub fn close_channel(
+        &self,
+        connection: ConnectionId,
+        channel: u16,
+        code: ReplyCode,
+        text: &str,
+    ) -> bool {
+        let at = At { conn: connection.conn(), channel };
+        self.shared
+            .with(None, |core, now| core.close_open_channel(at, Refusal::new(code, text), now))
+    }
+
+    /// Cancels the consumers of a queue, as RabbitMQ does when the queue's leader moves or an
+    /// acknowledgement is overdue. Tells how many there were.
+    pub fn cancel_consumers(&self, vhost: &str, queue: &str) -> usize {
+        self.shared.with(None, |core, now| core.cancel_consumers(vhost, queue, now))
+    }
+
+    /// Deletes a queue with its messages, whoever it belongs to. Tells whether there was one.
+    pub fn delete_queue(&self, vhost: &str, queue: &str) -> bool {
+        self.shared.with(None, |core, now| core.remove_queue(vhost, queue, now))
+    }
+}
