@@ -83,7 +83,11 @@ impl<T> Future for Call<T> {
         if let CallState::Idle(_) = this.state
             && let CallState::Idle(wanted) = std::mem::replace(&mut this.state, CallState::Done)
         {
-            let sent = this.send(wanted?);
+            let wanted = wanted?;
+            if let Some(refusal) = this.shared.refusal() {
+                return Poll::Ready(Err(refusal));
+            }
+            let sent = this.send(wanted);
             this.state = CallState::InFlight(sent.map_err(|error| this.shared.error(error))?);
         }
         let CallState::InFlight(call) = this.state else {

@@ -165,8 +165,15 @@ impl<S: ChanState> Chan<S> {
         let (realm, connection) = (self.inner.realm().clone(), self.inner.handle.id());
         let request = declaration.request(&realm);
         let mut declaration = Some(declaration);
+        let handle = self.inner.handle.clone();
         self.call(request, move |reply| match declaration.take() {
-            Some(declaration) => Ok(declaration.token(&realm, connection, &reply)),
+            Some(declaration) => {
+                let token = declaration.token(&realm, connection, &reply);
+                if let Some(holder) = D::name_holder(&token) {
+                    handle.keep_name(holder);
+                }
+                Ok(token)
+            }
             None => Err(Error::Closed),
         })
     }

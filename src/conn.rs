@@ -21,6 +21,7 @@ use crate::{
     proto::{CallId, Reply, WaiterId},
     sealed::Sealed,
     uri::Uri,
+    watch::{ConnectionState, ConnectionStats, StateChanges},
 };
 
 /// The state of a connection that was not dialled, or was closed.
@@ -295,6 +296,32 @@ impl Conn<Connected> {
             Some(_) => Ok(Conn::with_inner(Box::new(self.inner.config().clone()))),
             None => Err(self),
         }
+    }
+
+    /// The state of the run-time machine: whether the connection is up at this instant.
+    pub fn state(&self) -> ConnectionState {
+        self.inner.look(|connection| connection.supervisor().state())
+    }
+
+    /// Every change of that state, from the first dialling on.
+    ///
+    /// ```no_run
+    /// # async fn run(conn: hopmq::Conn<hopmq::Connected>) {
+    /// let mut changes = conn.state_changes();
+    /// tokio::spawn(async move {
+    ///     while let Some(change) = changes.next().await {
+    ///         println!("{change}");
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    pub fn state_changes(&self) -> StateChanges {
+        StateChanges::new(self.inner.shared())
+    }
+
+    /// What the connection has counted: transitions, attempts, failures, recoveries.
+    pub fn stats(&self) -> ConnectionStats {
+        ConnectionStats::of(&self.inner)
     }
 
     /// The broker's reason for blocking publishers on this connection, while it does

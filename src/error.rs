@@ -66,6 +66,12 @@ pub enum Error {
         /// The broker's reason.
         reason: Arc<str>,
     },
+    /// Too many attempts to reconnect have failed; the broker is left alone for a while.
+    #[error("the circuit breaker is open; the next attempt is in {next_probe_in:?}")]
+    CircuitOpen {
+        /// When the next attempt is made.
+        next_probe_in: Duration,
+    },
     /// All channels that were negotiated are in use.
     #[error("all {max} channels that were negotiated are in use")]
     TooManyChannels {
@@ -93,6 +99,7 @@ impl Error {
             Error::Consumer(ConsumeError::Overrun { .. }) => Blame::Caller,
             Error::Broker(_) | Error::Blocked { .. } | Error::Consumer(_) => Blame::Broker,
             Error::Network { .. }
+            | Error::CircuitOpen { .. }
             | Error::Timeout { .. }
             | Error::TransactionLost
             | Error::Stale => Blame::Network,

@@ -9,9 +9,10 @@ use std::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, Hold},
     driver::{self, Shared},
     error::Error,
+    fsm::supervisor::State,
     name::Realm,
     proto::{CallError, ChannelKey, Loss, WaiterId},
     usage::UsageError,
@@ -63,6 +64,10 @@ impl Handle {
         Ok(Arc::new(Handle { shared, config, realm: OnceLock::new() }))
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -90,6 +95,25 @@ impl Handle {
             connection.negotiated().map(|negotiated| negotiated.server_properties.clone())
         });
         RawTable::new(&raw.unwrap_or_default()).decode().unwrap_or_default()
+    }
+
+    /// Why a call has to fail at once: the circuit breaker is open, or the connection is being
+    /// recovered and the configuration says not to wait for that.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        let now = self.now();
+        let hold = self.config.while_recovering;
+        let (circuit, lost) = self.look(|connection| {
+            let supervisor = connection.supervisor();
+            let circuit = supervisor.next_probe().map(|probe| probe.saturating_since(now));
+            let is_down = matches!(supervisor.state(), State::Reconnecting | State::Recovering);
+            let lost =
+                (is_down && hold == Hold::FailFast).then(|| connection.last_cause().cloned());
+            (circuit, lost.flatten())
+        });
+        if let Some(next_probe_in) = circuit {
+            return Some(Error::CircuitOpen { next_probe_in });
+        }
+        lost.map(|cause| Error::from_cause(&cause, self.last_error()))
     }
 
     /// Whether a message fits what was configured and negotiated.

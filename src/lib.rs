@@ -55,6 +55,8 @@ mod sealed;
 pub mod table;
 #[cfg(feature = "client")]
 mod usage;
+#[cfg(feature = "client")]
+mod watch;
 
 #[cfg(feature = "broker")]
 pub mod broker;
@@ -107,3 +109,5 @@ pub use queue::{
 pub use uri::{Uri, UriError, UriPart};
 #[cfg(feature = "client")]
 pub use usage::UsageError;
+#[cfg(feature = "client")]
+pub use watch::{ConnectionState, ConnectionStats, StateChange, StateChanges};

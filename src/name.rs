@@ -1,8 +1,12 @@
 //! Names of exchanges and queues, where they were declared, and what declaring is.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use crate::{
+    driver::Renamed,
     proto::{Reply, Request},
     sealed::Sealed,
     usage::UsageError,
@@ -186,6 +190,12 @@ pub trait Declare: Sealed {
     #[doc(hidden)]
     fn passive_request(&self, realm: &Arc<Realm>) -> Result<Request, UsageError>;
 
+    /// The holder of the token's name, where a recovery may change it.
+    #[doc(hidden)]
+    fn name_holder(_: &Self::Token) -> Option<Weak<dyn Renamed>> {
+        None
+    }
+
     /// The token, once the broker has answered on the connection with that number.
     #[doc(hidden)]
     fn token(self, realm: &Arc<Realm>, connection: u64, reply: &Reply) -> Self::Token;
@@ -212,6 +222,10 @@ impl<D: Declare> Sealed for Passive<D> {}
 
 impl<D: Declare> Declare for Passive<D> {
     type Token = D::Token;
+
+    fn name_holder(token: &D::Token) -> Option<Weak<dyn Renamed>> {
+        D::name_holder(token)
+    }
 
     fn request(&self, realm: &Arc<Realm>) -> Result<Request, UsageError> {
         self.0.passive_request(realm)

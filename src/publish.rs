@@ -287,6 +287,9 @@ impl<'a> Handover<'a> {
         {
             return Poll::Ready(Err(Error::Blocked { reason }));
         }
+        if let Some(refusal) = handle.refusal() {
+            return Poll::Ready(Err(refusal));
+        }
         let after = self.after;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(after)));
         ready!(deadline.as_mut().poll(cx));

@@ -21,6 +21,7 @@ pub use self::tls::Tls;
 pub(crate) use self::tls::Verify;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{Identity, Pem, ServerNameSetting};
+use crate::fsm::supervisor::Policy;
 use crate::uri::{Uri, UriError};
 
 /// The least `frame_max` that a peer must take (AMQP 0-9-1, 4.2.3 and the domain of `tune`).
@@ -90,6 +91,10 @@ pub struct Config {
     pub limits: Limits,
     /// What publishing does while the broker has blocked the connection (`connection.blocked`).
     pub while_blocked: Hold,
+    /// When and how a lost connection is dialled again: backoff, circuit breaker, how often. By
+    /// itself it reconnects for ever, at once and then with growing waits up to 30 s.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub recovery: Policy,
     /// What calls do while a lost connection is being recovered.
     pub while_recovering: Hold,
 }
@@ -185,6 +190,7 @@ impl Default for Config {
             tls: Tls::default(),
             limits: Limits::default(),
             while_blocked: Hold::Wait,
+            recovery: Policy::default(),
             while_recovering: Hold::Wait,
         }
     }
@@ -208,6 +214,30 @@ impl Config {
         })?;
         let text = Zeroizing::new(text);
         text.parse().map_err(|source| EnvError::Address { name: named(), source })
+    }
+
+    /// Sets when and how a lost connection is dialled again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hopmq::{Config, fsm::supervisor::{Backoff, Policy}};
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let config = Config::new().recovery(Policy {
+    ///     backoff: Backoff::exponential(second / 10, second),
+    ///     max_attempts: Some(20),
+    ///     ..Policy::default()
+    /// });
+    /// ```
+    pub fn recovery(mut self, policy: Policy) -> Self {
+        self.recovery = policy;
+        self
+    }
+
+    /// A lost connection ends instead of being dialled again.
+    pub fn without_recovery(mut self) -> Self {
+        self.recovery.reconnect = false;
+        self
     }
 
     /// Sets one host, in place of those set before.

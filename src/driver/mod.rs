@@ -6,6 +6,8 @@
 
 #[allow(dead_code)] // The next host after a failed handshake: with connecting's errors.
 pub(crate) mod dial;
+mod history;
+mod names;
 mod sasl;
 mod settings;
 mod shared;
@@ -15,6 +17,8 @@ pub(crate) mod tls;
 mod waiters;
 
 // Hidden methods of sealed public traits name it, so it is `pub` though nobody can reach it.
+#[allow(unreachable_pub)] // As `Shared`.
+pub use names::Renamed;
 #[allow(unreachable_pub)]
 pub use shared::Shared;
 pub(crate) use task::spawn;

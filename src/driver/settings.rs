@@ -19,11 +19,9 @@ pub(super) fn settings(config: &Config) -> Settings {
         confirm_timeout: config.call_timeout,
         limits: limits(config),
         policy: Policy {
-            reconnect: false,
-            recover: false,
             connect_timeout: Some(config.connection_timeout),
             close_timeout: config.call_timeout,
-            ..Policy::default()
+            ..config.recovery.clone()
         },
     }
 }

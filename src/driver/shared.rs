@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -13,12 +13,17 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::waiters::Waiters;
+use super::{
+    history::History,
+    names::{Names, Renamed},
+    waiters::Waiters,
+};
 use crate::{
-    fsm::Time,
+    fsm::{Label, Time},
     proto::{
-        Accepted, Arrival, CallError, CallId, ChannelKey, Connection, ConsumerEnd, ConsumerKey,
-        Outcome, Outgoing, Reply, ReturnedContent, SettleError, Settlement, WaiterId, Wakes,
+        Accepted, Arrival, CallError, CallId, Change, ChannelKey, Connection, ConsumerEnd,
+        ConsumerKey, Outcome, Outgoing, Reply, ReturnedContent, SettleError, Settlement, WaiterId,
+        Wakes,
     },
 };
 
@@ -33,6 +38,7 @@ pub struct Shared {
     id: u64,
     /// For jitter and the order of hosts.
     seed: u64,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -43,6 +49,7 @@ pub(crate) struct State {
     pub(crate) task: Option<Waker>,
     /// The last error of the socket, with its sources, for those who ask.
     pub(crate) last_error: Option<Arc<io::Error>>,
+    pub(crate) history: History,
     woken: Wakes,
 }
 
@@ -56,11 +63,13 @@ impl Shared {
                 waiters: Waiters::default(),
                 task: None,
                 last_error: None,
+                history: History::default(),
                 woken: Wakes::new(),
             }),
             origin: Instant::now(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             seed,
+            names: Names::default(),
         })
     }
 
@@ -92,7 +101,11 @@ impl Shared {
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let result = change(&mut state);
+        self.note_transitions(&mut state);
         let task = if state.connection.has_output() { state.task.take() } else { None };
+        while let Some((old, new)) = state.connection.poll_renamed() {
+            self.names.rename(&old, &new);
+        }
         let wakers = state.take_wakers();
         drop(state);
         if let Some(task) = task {
@@ -104,6 +117,45 @@ impl Shared {
         result
     }
 
+    /// Keeps what has changed for those who watch, and logs it.
+    fn note_transitions(&self, state: &mut State) {
+        while let Some(change) = state.connection.poll_transition() {
+            let Change { transition, cause } = &change;
+            tracing::info!(
+                connection = self.id,
+                from = transition.from.name(),
+                to = transition.to.name(),
+                event = transition.event(),
+                cause = cause.as_deref().map(tracing::field::display),
+                "connection state"
+            );
+            state.history.push(change);
+        }
+    }
+
+    /// The next change of state after those that this watcher has seen; `None` after the end.
+    pub(crate) fn poll_change(
+        &self,
+        cursor: &mut u64,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Arc<Change>>> {
+        let mut state = self.lock();
+        let State { connection, waiters, history, .. } = &mut *state;
+        if let Some(change) = history.next(cursor) {
+            return Poll::Ready(Some(change));
+        }
+        if connection.ended().is_some() {
+            return Poll::Ready(None);
+        }
+        if waiters.register(held, cx.waker())
+            && let Some(waiter) = *held
+        {
+            connection.watch(waiter);
+        }
+        Poll::Pending
+    }
+
     /// Like [`Shared::with`], and wakes the task whatever came of it: for what has a deadline.
     pub(crate) fn command<R>(&self, command: impl FnOnce(&mut Connection, Time) -> R) -> R {
         let now = self.now();
@@ -113,6 +165,11 @@ impl Shared {
             task.wake();
         }
         result
+    }
+
+    /// Keeps the holder of a name that the broker chose informed.
+    pub(crate) fn keep_name(&self, holder: Weak<dyn Renamed>) {
+        self.names.keep(holder);
     }
 
     /// Looks, and changes nothing.

@@ -47,7 +47,7 @@ pub use channel::{ReturnedContent, SEQUENCE_HEADER, SettleError, Settlement};
 pub use channel_machine::{
     ChannelBehaviour, ChannelEvent, ChannelMachine, ChannelState, ChannelTransition, Operation,
 };
-pub use connection::{Accepted, Action, Connection, NotRecovered, Outgoing};
+pub use connection::{Accepted, Action, Change, Connection, NotRecovered, Outgoing};
 pub use consumer::{Arrival, Consumer, ConsumerEnd, ConsumerPhase};
 pub use content::{Body, Content};
 pub use fault::{CallError, Cause, Exception, Loss, Scope, Violation};

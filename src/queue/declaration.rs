@@ -1,6 +1,12 @@
 //! The builder of queue declarations: per kind exactly what RabbitMQ 3.10 to 4.x allows.
 
-use std::{fmt, marker::PhantomData, num::NonZeroU16, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    marker::PhantomData,
+    num::NonZeroU16,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use super::{
     CanBeSingleActive, Counts, DeadLetter, LeaderLocator, Overflow, Queue, QueueKind, SingleActive,
@@ -9,6 +15,7 @@ use super::{
 };
 use crate::{
     arguments::Arguments,
+    driver::Renamed,
     name::{Declare, Name, Passive, Realm},
     proto::{QueueSpec, Reply, Request},
     sealed::Sealed,
@@ -343,6 +350,10 @@ impl<K: QueueKind> Declare for QueueDeclaration<K> {
             // The broker would answer for the queue that the channel declared last.
             None => Err(UsageError::EmptyName { what: "queue name" }),
         }
+    }
+
+    fn name_holder(token: &Queue<K>) -> Option<Weak<dyn Renamed>> {
+        token.name_holder()
     }
 
     fn token(self, realm: &Arc<Realm>, connection: u64, reply: &Reply) -> Queue<K> {

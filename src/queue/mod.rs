@@ -8,7 +8,7 @@ mod offset;
 use std::{
     fmt,
     marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 pub use arguments::{DeadLetter, LeaderLocator, Overflow};
@@ -22,6 +22,7 @@ pub use kind::{
 pub use offset::{Offset, TimeUnit};
 
 use crate::{
+    driver::Renamed,
     name::{Name, Realm},
     proto::{QueueSpec, Reply, Request},
     usage::UsageError,
@@ -64,6 +65,17 @@ enum QueueName {
     Given(ShortString),
     /// Chosen by the broker, and anew after a reconnect.
     Chosen(Mutex<ShortString>),
+}
+
+impl Renamed for Shared {
+    fn renamed(&self, old: &ShortString, new: &ShortString) {
+        if let QueueName::Chosen(known) = &self.name {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if *known == *old {
+                *known = new.clone();
+            }
+        }
+    }
 }
 
 /// What a queue held when it was declared.
@@ -120,12 +132,10 @@ impl<K> Queue<K> {
         &self.shared.realm
     }
 
-    /// The broker's new name for it, after a recovery: all clones follow.
-    #[allow(dead_code)] // With recovery's wiring into the tokens.
-    pub(crate) fn rename(&self, name: ShortString) {
-        if let QueueName::Chosen(known) = &self.shared.name {
-            *known.lock().unwrap_or_else(PoisonError::into_inner) = name;
-        }
+    /// Who is told when a recovery gives it a new name.
+    pub(crate) fn name_holder(&self) -> Option<Weak<dyn Renamed>> {
+        let holder: Arc<dyn Renamed> = self.shared.clone();
+        self.is_server_named().then(|| Arc::downgrade(&holder))
     }
 
     /// Whether it can be used there, on the connection with that number.

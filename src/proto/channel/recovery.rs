@@ -21,7 +21,7 @@ impl Channel {
         self.transaction_lost |= std::mem::take(&mut self.transaction_open);
         self.ledger.end(cause, &mut core.wakes);
         self.interrupt_consumers(core);
-        self.interrupt_pending(core);
+        self.interrupt_pending(cause, core);
         core.wakes.append(&mut self.window_waiters);
     }
 
@@ -44,7 +44,10 @@ impl Channel {
     }
 
     /// Requests that the cut itself has answered are answered; the others are kept to be sent again.
-    fn interrupt_pending(&mut self, core: &mut Core) {
+    fn interrupt_pending(&mut self, cause: &Arc<Cause>, core: &mut Core) {
+        // A request may be what the broker closed the connection for: asked again, it would again.
+        let at_fault = matches!(&**cause, Cause::Exception(exception) if exception.code.is_connection_error()
+            && exception.code != ReplyCode::CONNECTION_FORCED);
         let mut closed = false;
         for pending in std::mem::take(&mut self.pending) {
             let answer = match &pending.request {
@@ -64,10 +67,15 @@ impl Channel {
                     Ok(Reply::Done)
                 }
                 Request::Cancel { .. } => Ok(Reply::Done),
+                Request::Consume(_) if at_fault => {
+                    self.consumers.retain(|found| found.number != pending.consumer);
+                    Err(CallError::Ended(cause.clone()))
+                }
                 Request::CloseChannel => {
                     closed = true;
                     Ok(Reply::Done)
                 }
+                _ if at_fault => Err(CallError::Ended(cause.clone())),
                 _ => {
                     self.pending.push_back(pending);
                     continue;

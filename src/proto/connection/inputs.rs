@@ -139,9 +139,12 @@ impl Connection {
         self.core.behind == 0
     }
 
-    /// The next transition of the connection.
-    pub fn poll_transition(&mut self) -> Option<supervisor::Transition> {
-        self.supervisor.poll_transition()
+    /// The next transition of the connection, with its cause.
+    pub fn poll_transition(&mut self) -> Option<Change> {
+        let transition = self.supervisor.poll_transition()?;
+        let is_latest = transition.cause == CauseId(self.causes) && self.causes > 0;
+        let cause = if is_latest { self.last_cause.clone() } else { None };
+        Some(Change { transition, cause })
     }
 
     /// The next transition of a channel.

@@ -59,6 +59,15 @@ pub enum Action {
     Shut,
 }
 
+/// A transition of the connection, and why, where something failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Change {
+    /// From which state to which.
+    pub transition: supervisor::Transition,
+    /// What failed.
+    pub cause: Option<Arc<Cause>>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Link {
     /// No socket.
@@ -132,6 +141,11 @@ impl Connection {
     /// Why the connection ended, if it has.
     pub fn ended(&self) -> Option<&Arc<Cause>> {
         self.ended.as_ref()
+    }
+
+    /// What failed last.
+    pub fn last_cause(&self) -> Option<&Arc<Cause>> {
+        self.last_cause.as_ref()
     }
 
     /// Why a channel ended, if it has.
