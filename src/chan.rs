@@ -68,7 +68,6 @@ states!(Open, Confirming, Transactional, Closed);
 /// The type proves that this program put the channel into that mode. When the broker closes the
 /// channel, every later call says so, with the broker's code, text and method; see
 /// [`Chan::close_reason`] and [`Chan::into_closed`].
-#[must_use = "a channel closes when its last handle is dropped"]
 pub struct Chan<S: ChanState> {
     inner: Arc<ChanInner>,
     state: PhantomData<fn() -> S>,

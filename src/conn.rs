@@ -75,7 +75,6 @@ impl ConnState for Connected {
 /// # drop(conn);
 /// # Ok(()) }
 /// ```
-#[must_use = "a connection closes when its last handle is dropped"]
 pub struct Conn<S: ConnState> {
     inner: S::Inner,
     state: PhantomData<fn() -> S>,
