@@ -165,6 +165,15 @@ impl Channel {
         }
         let consumer = self.consumers.iter_mut().find(|consumer| consumer.number == number);
         match consumer {
+            Some(consumer) if !self.live => {
+                // The connection is lost and its deliveries with it: there is nothing to cancel.
+                consumer.finish(end, &mut core.wakes);
+                consumer.take_rest();
+                core.consumers_left.push(consumer.spec.queue.clone());
+                if let Some(call) = call {
+                    core.calls.answer(call, Ok(Reply::Done), &mut core.wakes);
+                }
+            }
             Some(consumer) if consumer.phase == ConsumerPhase::Active => {
                 consumer.phase = ConsumerPhase::Cancelling;
                 if end == ConsumerEnd::Overrun {

@@ -35,6 +35,7 @@ impl Connection {
     /// The supervisor asks for everything that was on the link.
     pub(super) fn recover(&mut self) {
         self.not_recovered.clear();
+        self.forget_left_queues();
         let waiting: VecDeque<Entity> = self.core.topology.entities().collect();
         match self.ids.take() {
             Some(channel) if !waiting.is_empty() => {

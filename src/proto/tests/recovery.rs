@@ -314,3 +314,16 @@ fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
     assert_eq!(scripted.answer(rollback), Poll::Ready(Ok(Reply::Done)));
     assert!(scripted.connection.publish(key, &outgoing, &mut || None).is_ok());
 }
+
+#[test]
+fn a_consumer_that_is_dropped_meanwhile_is_not_asked_for_again() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    lose(&mut scripted);
+    scripted.connection.drop_consumer(scripted.now, consumer, VecDeque::new());
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    step(&mut scripted, &declared("inbox"));
+    step(&mut scripted, &method::queue::BindOk {});
+    let resumed = step(&mut scripted, &method::channel::CloseOk {});
+    assert_eq!(resumed, ["channel.open", "confirm.select"]);
+}
