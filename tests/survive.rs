@@ -1,0 +1,177 @@
+//! A RabbitMQ node is killed and restarted while messages flow: nothing confirmed is lost, every
+//! future resolves, duplicates carry the same message id.
+
+mod node;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hopmq::{
+    Chan, Classic, Config, Confirm, Confirming, Conn, Connected, ConnectionState, Error, Exchange,
+    Message, Queue, Unconfirmed, Uri,
+    exchange::DefaultExchange,
+    fsm::supervisor::{Backoff, Policy},
+};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const WINDOW: usize = 500;
+
+fn config(uri: &str) -> Config {
+    let millis = Duration::from_millis;
+    Config::from(uri.parse::<Uri>().expect("the node's own address")).recovery(Policy {
+        backoff: Backoff::exponential(millis(50), millis(1000)),
+        breaker: None,
+        ..Policy::default()
+    })
+}
+
+async fn connected(uri: &str) -> Result<Conn<Connected>> {
+    Ok(Conn::new(config(uri)).connect().await?)
+}
+
+/// Publishes `count` numbered messages, `WINDOW` at a time; what is unknown is published again.
+struct Publisher {
+    chan: Chan<Confirming>,
+    default: Exchange<DefaultExchange>,
+    queue: Queue<Classic>,
+    outstanding: VecDeque<Confirm>,
+    confirmed: Arc<AtomicU64>,
+    unknown: u64,
+}
+
+impl Publisher {
+    async fn publish(&mut self, mut message: Message) {
+        loop {
+            match self.chan.publish(&self.default, &self.queue, message).await {
+                Ok(confirm) => return self.outstanding.push_back(confirm),
+                Err(failed) => {
+                    let (error, back) = failed.into_parts();
+                    assert!(error.is_transient(), "{error:?}");
+                    message = back;
+                }
+            }
+        }
+    }
+
+    async fn settle_oldest(&mut self) {
+        let Some(oldest) = self.outstanding.pop_front() else { return };
+        match oldest.await {
+            Ok(()) => {
+                self.confirmed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(failed) => {
+                let (reason, message) = failed.into_parts();
+                assert!(matches!(reason, Unconfirmed::Unknown(_)), "{reason:?}");
+                self.unknown += 1;
+                self.publish(message).await;
+            }
+        }
+    }
+
+    async fn run(mut self, count: u64) -> u64 {
+        for number in 0..count {
+            let id = number.to_string();
+            self.publish(Message::new(number.to_be_bytes()).message_id(&id)).await;
+            while self.outstanding.len() >= WINDOW {
+                self.settle_oldest().await;
+            }
+        }
+        while !self.outstanding.is_empty() {
+            self.settle_oldest().await;
+        }
+        self.unknown
+    }
+}
+
+/// Kills and restarts the node this often while this many messages flow.
+async fn survives(kills: u64, messages: u64) -> Result<()> {
+    let node = tokio::task::spawn_blocking(node::Node::start).await?;
+    let consuming = connected(&node.uri()).await?;
+    let chan = consuming.open_channel().await?;
+    let queue = chan.declare(Queue::classic("survive")).await?;
+    let mut deliveries = chan.consume(&queue).prefetch(500).await?;
+    let publishing = connected(&node.uri()).await?;
+    let confirmed = Arc::new(AtomicU64::new(0));
+    let publisher = Publisher {
+        chan: publishing.open_channel().await?.confirm_select().await?,
+        default: Exchange::default_exchange(),
+        queue: queue.clone(),
+        outstanding: VecDeque::new(),
+        confirmed: confirmed.clone(),
+        unknown: 0,
+    };
+    let publisher = tokio::spawn(publisher.run(messages));
+
+    let chaos = {
+        let (confirmed, uri) = (confirmed.clone(), node.uri());
+        tokio::spawn(async move {
+            let watched = connected(&uri).await.expect("a connection to watch");
+            let mut slowest = Duration::ZERO;
+            for kill in 1..=kills {
+                while confirmed.load(Ordering::Relaxed) < kill * messages / (kills + 1) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                let node = &node;
+                tokio::task::block_in_place(|| {
+                    node.kill();
+                    node.restart();
+                });
+                let ready = Instant::now();
+                while watched.state() != ConnectionState::Connected {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                slowest = slowest.max(ready.elapsed());
+            }
+            (node, slowest)
+        })
+    };
+
+    let mut seen = HashMap::<u64, u32>::new();
+    while seen.len() < messages as usize {
+        let next = tokio::time::timeout(Duration::from_secs(120), deliveries.next()).await?;
+        let delivery = next.ok_or("the consumer ended")??;
+        let body: [u8; 8] = delivery.body().into_bytes()[..].try_into()?;
+        let number = u64::from_be_bytes(body);
+        assert_eq!(delivery.properties().message_id(), Some(number.to_string().as_str()));
+        *seen.entry(number).or_default() += 1;
+        match delivery.ack() {
+            Ok(()) | Err(Error::Stale) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let unknown = publisher.await?;
+    let (node, slowest) = chaos.await?;
+    let duplicates: u32 = seen.values().map(|times| times - 1).sum();
+    let recoveries = consuming.stats().machine.recoveries;
+    println!(
+        "{messages} messages, {kills} kills: 0 lost, {duplicates} seen again, {unknown} published \
+         again, {recoveries} recoveries, the slowest {slowest:?} after the node was ready"
+    );
+    assert!(u64::from(duplicates) <= (kills + 1) * 2 * WINDOW as u64, "a window per kill and side");
+    drop(node);
+    Ok(())
+}
+
+mod own_nodes {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs RabbitMQ: run tests/run"]
+    async fn nothing_confirmed_is_lost_while_the_node_is_killed() -> super::Result<()> {
+        super::survives(3, 20_000).await
+    }
+}
+
+mod long {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "long: run tests/run --long"]
+    async fn nothing_confirmed_is_lost_in_fifty_kills_and_a_million_messages() -> super::Result<()>
+    {
+        super::survives(50, 1_000_000).await
+    }
+}
