@@ -10,10 +10,9 @@ use std::{
 
 use crate::{
     chan::ChanInner,
-    error::Error,
+    error::{Error, Unconfirmed},
     message::Message,
     proto::{Outcome, WaiterId},
-    wire::ReplyCode,
 };
 
 /// The future outcome of one publish: `Ok` only when the broker has confirmed it.
@@ -88,26 +87,11 @@ pub struct ConfirmError {
     message: Box<Message>,
 }
 
-/// Why a publish was not confirmed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unconfirmed {
-    /// It was mandatory and no queue took it: it is nowhere.
-    #[error("returned by the broker: {code} \"{text}\"")]
-    Returned {
-        /// The reply code, 312 for "no route".
-        code: ReplyCode,
-        /// The broker's text.
-        text: Arc<str>,
-    },
-    /// The broker refused it: a full queue that rejects, or a failure inside the broker. It is
-    /// safe to publish it again.
-    #[error("refused by the broker (basic.nack)")]
-    Nacked,
-    /// The channel or connection ended before the broker answered, or it did not answer in time:
-    /// the message may or may not have arrived. Publishing it again may duplicate it.
-    #[error("the outcome is unknown: {0}")]
-    Unknown(#[source] Error),
+impl From<ConfirmError> for Error {
+    /// Keeps the reason and drops the message.
+    fn from(error: ConfirmError) -> Self {
+        Error::Unconfirmed(Box::new(error.reason))
+    }
 }
 
 impl ConfirmError {

@@ -84,6 +84,9 @@ pub enum Error {
     /// The delivery was made on a connection that was lost since; the broker has requeued it.
     #[error("the delivery is stale: the connection was lost since, and the broker requeued it")]
     Stale,
+    /// A publish was not confirmed.
+    #[error(transparent)]
+    Unconfirmed(Box<Unconfirmed>),
     /// A consumer ended, or could not take a message.
     #[error(transparent)]
     Consumer(ConsumeError),
@@ -98,6 +101,10 @@ impl Error {
             }
             Error::Consumer(ConsumeError::Overrun { .. }) => Blame::Caller,
             Error::Broker(_) | Error::Blocked { .. } | Error::Consumer(_) => Blame::Broker,
+            Error::Unconfirmed(reason) => match &**reason {
+                Unconfirmed::Unknown(error) => error.blame(),
+                _ => Blame::Broker,
+            },
             Error::Network { .. }
             | Error::CircuitOpen { .. }
             | Error::Timeout { .. }
@@ -176,6 +183,28 @@ impl Error {
             SettleError::Ended(cause) => Error::from_cause(&cause, socket),
         }
     }
+}
+
+/// Why a publish was not confirmed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unconfirmed {
+    /// It was mandatory and no queue took it: it is nowhere.
+    #[error("returned by the broker: {code} \"{text}\"")]
+    Returned {
+        /// The reply code, 312 for "no route".
+        code: ReplyCode,
+        /// The broker's text.
+        text: Arc<str>,
+    },
+    /// The broker refused it: a full queue that rejects, or a failure inside the broker. It is
+    /// safe to publish it again.
+    #[error("refused by the broker (basic.nack)")]
+    Nacked,
+    /// The channel or connection ended before the broker answered, or it did not answer in time:
+    /// the message may or may not have arrived. Publishing it again may duplicate it.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(#[source] Error),
 }
 
 /// Why a consumer ended that was not cancelled by this program.

@@ -77,7 +77,7 @@ pub use config::{
     Issued, Limits, Mechanism, Provider, Scheme, Secret, Tls,
 };
 #[cfg(feature = "client")]
-pub use confirm::{Confirm, ConfirmError, Unconfirmed};
+pub use confirm::{Confirm, ConfirmError};
 #[cfg(feature = "client")]
 pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected, Ended};
 #[cfg(feature = "client")]
@@ -92,7 +92,7 @@ pub use driver::dial::{Attempt, AttemptError, DialError, DialStep};
 #[cfg(feature = "tls")]
 pub use driver::tls::TlsError;
 #[cfg(feature = "client")]
-pub use error::{Blame, ConsumeError, Error, Failed};
+pub use error::{Blame, ConsumeError, Error, Failed, Unconfirmed};
 #[cfg(feature = "client")]
 pub use exchange::{Direct, Exchange, ExchangeDeclaration, Fanout, Headers, RouteTo, Topic};
 #[cfg(feature = "client")]
