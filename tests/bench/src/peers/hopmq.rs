@@ -1,9 +1,297 @@
-//! placeholder
-use crate::{job::*, meter::Meter};
-pub struct HopMq { pub threads: usize }
+//! HopMQ as a reader of its quick start uses it: on one thread, and on a runtime of two.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use hopmq::{
+    Chan, Classic, Confirming, Conn, Connected, Consumer, Exchange, Open, Queue, Uri,
+    exchange::DefaultExchange,
+};
+
+use crate::{
+    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, TASKS, WINDOW, Workload},
+    meter::Meter,
+    peers,
+};
+
+pub struct HopMq {
+    pub threads: usize,
+}
+
 impl Peer for HopMq {
-    fn name(&self) -> &'static str { if self.threads == 1 { "hopmq" } else { "hopmq-2-threads" } }
-    fn version(&self) -> String { crate::peers::locked("hopmq") }
-    fn offers(&self, _: Workload) -> bool { false }
-    fn run(&self, _: &Job, _: &mut Meter) -> Result<(), Failure> { Ok(()) }
+    fn name(&self) -> &'static str {
+        if self.threads == 1 { "hopmq" } else { "hopmq-2-threads" }
+    }
+
+    fn version(&self) -> String {
+        peers::locked("hopmq")
+    }
+
+    fn offers(&self, workload: Workload) -> bool {
+        // Memory does not depend on the number of threads, nor does what is done once.
+        workload != Workload::Rpc
+            && (self.threads == 1
+                || !workload.is_memory()
+                    && !matches!(workload, Workload::Connect | Workload::OpenChannel))
+    }
+
+    fn pinned(&self) -> bool {
+        self.threads == 1
+    }
+
+    fn run(&self, job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+        if self.threads == 1 {
+            return peers::block_on(work(job, meter));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.threads)
+            .enable_all()
+            .build()?;
+        // On a worker, as a service's tasks are, and not beside the runtime.
+        let job = job.clone();
+        let mut own = mem::replace(meter, Meter::new(0, false));
+        let work = async move { (work(&job, &mut own).await, own) };
+        let (result, own) = runtime.block_on(runtime.spawn(work))?;
+        *meter = own;
+        result
+    }
+}
+
+async fn work(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    match job.workload {
+        Workload::Publish => publish(job, meter).await,
+        Workload::Confirm | Workload::ConfirmSingly | Workload::RabbitConfirm => {
+            confirm(job, meter).await
+        }
+        Workload::RoundTrip => round_trip(job, meter).await,
+        Workload::Consume => consume(job, meter).await,
+        Workload::ConsumeAck => consume_ack(job, meter).await,
+        Workload::Tasks => tasks(job, meter).await,
+        Workload::Connect => connect_often(job, meter).await,
+        Workload::OpenChannel => open_channels(job, meter).await,
+        Workload::IdleConnection => idle_connections(job, meter).await,
+        Workload::IdleChannel => idle_channels(job, meter).await,
+        Workload::Stall => stall(job, meter).await,
+        Workload::EndToEnd => end_to_end(job, meter).await,
+        Workload::Rpc => Err("not offered".into()),
+    }
+}
+
+async fn connect(job: &Job) -> Result<Conn<Connected>, Failure> {
+    Ok(Conn::new(job.uri().parse::<Uri>()?).connect().await?)
+}
+
+async fn open(job: &Job) -> Result<(Conn<Connected>, Chan<Open>), Failure> {
+    let conn = connect(job).await?;
+    let chan = conn.open_channel().await?;
+    Ok((conn, chan))
+}
+
+async fn declare(chan: &Chan<Open>, queue: &str) -> Result<Queue<Classic>, Failure> {
+    Ok(chan.declare(Queue::classic(queue).exclusive()).await?)
+}
+
+fn body(job: &Job) -> Bytes {
+    job.body().into()
+}
+
+async fn publish(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    let (exchange, body) = (Exchange::default_exchange(), body(job));
+    meter.start();
+    for _ in 0..job.count {
+        chan.publish_unconfirmed(&exchange, "bench", body.clone()).await?;
+    }
+    declare(&chan, &job.expect_published()).await?;
+    meter.stop();
+    Ok(())
+}
+
+async fn confirm(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    if job.workload == Workload::ConfirmSingly {
+        declare(&chan, CONFIRM_SINGLY).await?;
+    }
+    let chan = chan.confirm_select().await?;
+    let key =
+        if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
+    meter.start();
+    publish_all(&chan, key, body(job), job.count).await?;
+    meter.stop();
+    Ok(())
+}
+
+/// Publishes with a window of unconfirmed messages, and looks at the outcome of each.
+async fn publish_all(
+    chan: &Chan<Confirming>,
+    key: &str,
+    body: Bytes,
+    count: u64,
+) -> Result<(), Failure> {
+    let exchange: Exchange<DefaultExchange> = Exchange::default_exchange();
+    let mut unconfirmed = VecDeque::with_capacity(WINDOW.into());
+    for _ in 0..count {
+        if unconfirmed.len() == usize::from(WINDOW)
+            && let Some(oldest) = unconfirmed.pop_front()
+        {
+            oldest.await?;
+        }
+        unconfirmed.push_back(chan.publish(&exchange, key, body.clone()).await?);
+    }
+    for confirm in unconfirmed {
+        confirm.await?;
+    }
+    Ok(())
+}
+
+async fn round_trip(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    let chan = chan.confirm_select().await?;
+    let (exchange, body) = (Exchange::default_exchange(), body(job));
+    meter.start();
+    for _ in 0..job.count {
+        let begun = Instant::now();
+        chan.publish(&exchange, "bench", body.clone()).await?.await?;
+        meter.latency(begun);
+    }
+    meter.stop();
+    Ok(())
+}
+
+async fn consume(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    let queue = declare(&chan, &job.flood()).await?;
+    meter.start();
+    let mut messages = chan.consume(&queue).automatic_ack().await?;
+    for _ in 0..job.count {
+        messages.next().await.ok_or("the consumer ended")??;
+    }
+    meter.stop();
+    Ok(())
+}
+
+async fn consume_ack(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    let queue = declare(&chan, &job.flood()).await?;
+    meter.start();
+    let deliveries = chan.consume(&queue).prefetch(WINDOW).await?;
+    ack_all(deliveries, job.count, async || {
+        declare(&chan, &job.expect_settled()).await.map(drop)
+    })
+    .await?;
+    meter.stop();
+    Ok(())
+}
+
+/// Acks each delivery; the consumer lives until `last` is done.
+async fn ack_all(
+    mut deliveries: Consumer,
+    count: u64,
+    last: impl AsyncFnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for _ in 0..count {
+        deliveries.next().await.ok_or("the consumer ended")??.ack()?;
+    }
+    last().await
+}
+
+async fn tasks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let conn = connect(job).await?;
+    let mut channels = Vec::new();
+    for _ in 0..TASKS {
+        channels.push(conn.open_channel().await?.confirm_select().await?);
+    }
+    meter.start();
+    let spawn = |chan: Chan<Confirming>| {
+        let (body, count) = (body(job), job.per_task());
+        tokio::spawn(async move {
+            let exchange = Exchange::default_exchange();
+            for _ in 0..count {
+                chan.publish(&exchange, "bench", body.clone()).await?.await?;
+            }
+            Ok::<_, Failure>(chan)
+        })
+    };
+    let tasks: Vec<_> = channels.into_iter().map(spawn).collect();
+    let mut held = Vec::new();
+    for task in tasks {
+        held.push(task.await??);
+    }
+    meter.stop();
+    Ok(())
+}
+
+async fn connect_often(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    meter.start();
+    for _ in 0..job.count {
+        let begun = Instant::now();
+        let _closed = connect(job).await?.close().await?;
+        meter.latency(begun);
+    }
+    meter.stop();
+    Ok(())
+}
+
+async fn open_channels(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let conn = connect(job).await?;
+    let mut held = Vec::new();
+    meter.start();
+    for _ in 0..job.count {
+        let begun = Instant::now();
+        held.push(conn.open_channel().await?);
+        meter.latency(begun);
+    }
+    meter.stop();
+    Ok(())
+}
+
+async fn idle_connections(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let _closed = connect(job).await?.close().await?;
+    meter.memory_before();
+    let mut held = Vec::new();
+    for _ in 0..job.count {
+        held.push(connect(job).await?);
+    }
+    meter.memory_after();
+    Ok(())
+}
+
+async fn idle_channels(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (conn, _chan) = open(job).await?;
+    meter.memory_before();
+    let mut held = Vec::new();
+    for _ in 0..job.count {
+        held.push(conn.open_channel().await?);
+    }
+    meter.memory_after();
+    Ok(())
+}
+
+async fn stall(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    let queue = declare(&chan, &job.flood()).await?;
+    meter.memory_before();
+    let _messages = chan.consume(&queue).automatic_ack().await?;
+    tokio::time::sleep(Duration::from_millis(STALL_MS)).await;
+    meter.memory_after();
+    Ok(())
+}
+
+async fn end_to_end(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_consuming, chan) = open(job).await?;
+    let queue = declare(&chan, QUEUE).await?;
+    let deliveries = chan.consume(&queue).prefetch(WINDOW).await?;
+    let (_publishing, publisher) = open(job).await?;
+    let publisher = publisher.confirm_select().await?;
+    meter.start();
+    tokio::try_join!(
+        publish_all(&publisher, QUEUE, body(job), job.count),
+        ack_all(deliveries, job.count, async || Ok(()))
+    )?;
+    meter.stop();
+    Ok(())
 }
