@@ -170,7 +170,7 @@ fn whole_frame(
     let head = block.get(at..at + 7)?;
     let [found_kind, c0, c1, s0, s1, s2, s3] = *<&[u8; 7]>::try_from(head).ok()?;
     let size = u32::from_be_bytes([s0, s1, s2, s3]) as usize;
-    let expected = found_kind == kind as u8
+    let expected = found_kind == kind.octet()
         && u16::from_be_bytes([c0, c1]) == channel
         && size <= frame_max.saturating_sub(8);
     let (start, end) = (at + 7, at.checked_add(7)?.checked_add(size)?);

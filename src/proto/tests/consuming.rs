@@ -34,10 +34,21 @@ fn settle(scripted: &mut Scripted, key: ConsumerKey, tag: u64, how: Settlement) 
 #[test]
 fn a_delivery_in_one_piece_is_a_slice_of_what_was_read() {
     let (mut scripted, key) = consuming(false);
-    scripted.deliver(1, 1, b"hello");
+    let mut bytes = BytesMut::new();
+    let consumer = consumer_tag(1);
+    let deliver = method::basic::Deliver {
+        consumer_tag: consumer.as_short(),
+        delivery_tag: 1,
+        ..Default::default()
+    };
+    encode::message(&mut bytes, 1, &deliver, &[0, 0], b"hello", 4096);
+    let block = bytes.freeze();
+    scripted.receive_bytes(block.clone());
     let arrival = taken(&mut scripted, key).pop_front().unwrap();
     assert_eq!(arrival.content.contiguous_body(), Some(&b"hello"[..]));
-    assert_eq!(arrival.content.into_body().into_bytes(), "hello");
+    let body = arrival.content.into_body().into_bytes();
+    assert_eq!(body, "hello");
+    assert!(block.as_ptr_range().contains(&body.as_ptr()), "the body was copied");
 }
 
 #[test]
