@@ -296,8 +296,7 @@ impl Session {
 
 fn start(out: &mut Vec<u8>) {
     let mut capabilities = Vec::new();
-    for name in
-        ["publisher_confirms", "basic.nack", "consumer_cancel_notify", "connection.blocked"]
+    for name in ["publisher_confirms", "basic.nack", "consumer_cancel_notify", "connection.blocked"]
     {
         frames::short(&mut capabilities, name);
         capabilities.extend(b"t\x01");
@@ -324,11 +323,8 @@ fn refuse(out: &mut Vec<u8>, channel: u16, why: &str) {
 
 /// Until the socket takes or gives something.
 fn wait(stream: &TcpStream) -> io::Result<()> {
-    let mut poll = libc::pollfd {
-        fd: stream.as_raw_fd(),
-        events: libc::POLLIN | libc::POLLOUT,
-        revents: 0,
-    };
+    let mut poll =
+        libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLIN | libc::POLLOUT, revents: 0 };
     // SAFETY: one struct, and it says so.
     if unsafe { libc::poll(&raw mut poll, 1, -1) } < 0 {
         return Err(io::Error::last_os_error());

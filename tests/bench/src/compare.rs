@@ -131,8 +131,7 @@ impl Stage {
             workload if workload.on_rabbitmq() => self.rabbitmq.ok_or("no RabbitMQ")?,
             _ => self.apart.port,
         };
-        let core =
-            if peer.pinned() { self.client_core.to_string() } else { "any".to_owned() };
+        let core = if peer.pinned() { self.client_core.to_string() } else { "any".to_owned() };
         let output = Command::new(env::current_exe()?)
             .args(["client", peer.name(), cell.workload.name()])
             .args([port.to_string(), cell.size.to_string(), count.to_string(), core])

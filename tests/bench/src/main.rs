@@ -31,6 +31,10 @@ fn main() -> ExitCode {
         ["client", peer, workload, port, size, count, core, probing] => {
             measure(peer, workload, [port, size, count], core, *probing == "probe")
         }
+        ["compare", "--help" | "-h", ..] => {
+            println!("{}", options::USAGE);
+            Ok(())
+        }
         ["compare", ..] => compare(&arguments[1..]),
         _ => Err("use tests/bench/run".into()),
     };

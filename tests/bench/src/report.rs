@@ -3,12 +3,7 @@
 mod chart;
 mod statistics;
 
-use std::{
-    fmt::Write,
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{fmt::Write, fs, path::Path, process::Command};
 
 use crate::{
     compare::{Column, Row},
@@ -128,11 +123,12 @@ fn cpu(text: &mut String, options: &Options, rows: &[Row]) {
     for row in rows.iter().filter(|row| !row.cell.workload.is_memory()) {
         let _ = write!(text, "| {} |", title(row));
         for peer in &options.peers {
-            let spread = column(row, peer.name()).and_then(|column| {
-                Spread::of(column.rounds.iter().map(Measured::cpu_us))
-            });
+            let spread = column(row, peer.name())
+                .and_then(|column| Spread::of(column.rounds.iter().map(Measured::cpu_us)));
             let _ = match spread {
-                Some(spread) => write!(text, " {} ±{:.0}% |", short(spread.median), spread.percent()),
+                Some(spread) => {
+                    write!(text, " {} ±{:.0}% |", short(spread.median), spread.percent())
+                }
                 None => write!(text, " |"),
             };
         }
@@ -212,7 +208,7 @@ pub fn title(row: &Row) -> String {
 /// Three digits that count.
 fn short(value: f64) -> String {
     match value {
-        value if value == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         value if value < 0.00095 => format!("{value:.4}"),
         value if value < 0.995 => format!("{value:.3}"),
         value if value < 9.95 => format!("{value:.2}"),

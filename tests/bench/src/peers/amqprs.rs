@@ -140,8 +140,7 @@ async fn confirm(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         declare(&channel, CONFIRM_SINGLY).await?;
     }
     let mut confirmed = confirming(&channel).await?;
-    let key =
-        if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
+    let key = if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
     meter.start();
     publish_all(&channel, &mut confirmed, key, &job.body(), job.count).await?;
     meter.stop();
@@ -203,11 +202,7 @@ async fn consume_ack(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn ack_all(
-    channel: &Channel,
-    mut deliveries: Deliveries,
-    count: u64,
-) -> Result<(), Failure> {
+async fn ack_all(channel: &Channel, mut deliveries: Deliveries, count: u64) -> Result<(), Failure> {
     for _ in 0..count {
         let message = deliveries.recv().await.ok_or("the consumer ended")?;
         let tag = message.deliver.ok_or("no tag")?.delivery_tag();

@@ -117,8 +117,7 @@ async fn confirm(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         declare(&chan, CONFIRM_SINGLY).await?;
     }
     let chan = chan.confirm_select().await?;
-    let key =
-        if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
+    let key = if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
     meter.start();
     publish_all(&chan, key, body(job), job.count).await?;
     meter.stop();
@@ -179,10 +178,8 @@ async fn consume_ack(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let queue = declare(&chan, &job.flood()).await?;
     meter.start();
     let deliveries = chan.consume(&queue).prefetch(WINDOW).await?;
-    ack_all(deliveries, job.count, async || {
-        declare(&chan, &job.expect_settled()).await.map(drop)
-    })
-    .await?;
+    ack_all(deliveries, job.count, async || declare(&chan, &job.expect_settled()).await.map(drop))
+        .await?;
     meter.stop();
     Ok(())
 }

@@ -115,9 +115,8 @@ impl Connection {
 
     fn consume(&self, queue: &str, automatic: bool, prefetch: u16) -> Result<(), Failure> {
         let queue = CString::new(queue)?;
-        let result = unsafe {
-            bench_consume(self.0, 1, queue.as_ptr(), automatic.into(), prefetch.into())
-        };
+        let result =
+            unsafe { bench_consume(self.0, 1, queue.as_ptr(), automatic.into(), prefetch.into()) };
         done(result, "basic.consume")
     }
 
@@ -186,8 +185,7 @@ fn confirm(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         conn.declare(CONFIRM_SINGLY)?;
     }
     conn.confirm_select(1)?;
-    let key =
-        if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
+    let key = if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
     let (mut sent, mut confirmed) = (0, 0);
     meter.start();
     while confirmed < job.count {

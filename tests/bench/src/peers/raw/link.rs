@@ -145,10 +145,7 @@ impl Link {
     }
 
     /// Reads once, and shows every whole method frame. Content is stepped over.
-    pub fn read(
-        &mut self,
-        mut method: impl FnMut(u16, (u16, u16), Fields<'_>),
-    ) -> io::Result<()> {
+    pub fn read(&mut self, mut method: impl FnMut(u16, (u16, u16), Fields<'_>)) -> io::Result<()> {
         self.read_frames(|kind, channel, payload| {
             if kind == METHOD {
                 let mut fields = Fields(payload);
@@ -178,7 +175,9 @@ impl Link {
                 break;
             }
             let payload = &self.input[at + 7..end - 1];
-            if kind == METHOD && (payload.starts_with(&[0, 10, 0, 50]) || payload.starts_with(&[0, 20, 0, 40])) {
+            if kind == METHOD
+                && (payload.starts_with(&[0, 10, 0, 50]) || payload.starts_with(&[0, 20, 0, 40]))
+            {
                 let why = String::from_utf8_lossy(payload).into_owned();
                 return Err(io::Error::other(why));
             }
