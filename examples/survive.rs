@@ -124,7 +124,11 @@ async fn publish(
                 Ok(confirm) => outstanding.push(confirm),
                 // Not handed over: it comes back, and is tried again at the next tick.
                 Err(failed) => {
-                    waiting.push_front(failed.into_parts().1);
+                    let (error, message) = failed.into_parts();
+                    if !error.is_transient() {
+                        return Err(error.into());
+                    }
+                    waiting.push_front(message);
                     break;
                 }
             }

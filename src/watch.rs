@@ -53,7 +53,15 @@ impl fmt::Display for StateChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {} ({})", self.from, self.to, self.event)?;
         match &self.cause {
-            Some(cause) => write!(f, ": {cause}"),
+            Some(cause) => {
+                write!(f, ": {cause}")?;
+                let mut source = std::error::Error::source(cause);
+                while let Some(deeper) = source {
+                    write!(f, ": {deeper}")?;
+                    source = deeper.source();
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -107,7 +107,10 @@ impl Task {
             Ok((dialed, mechanisms)) => {
                 tracing::debug!(connection = self.shared.id(), peer = %dialed.peer, "dialled");
                 self.socket = Socket::Up(dialed.stream);
+                // What was meant for an earlier socket must not reach this one.
                 self.read.clear();
+                self.batch.clear();
+                self.written = 0;
                 self.shared.with(|state| state.connection.handle_dialed(now, mechanisms));
             }
             Err(error) => {

@@ -185,3 +185,25 @@ async fn nothing_confirmed_is_lost_while_connections_are_cut() -> Result<()> {
     println!("{cuts:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_could_not_be_written_before_a_cut_does_not_reach_the_next_socket() -> Result<()> {
+    let broker = Broker::bind("127.0.0.1:0").await?;
+    let conn = connected(&broker).await?;
+    let publisher = conn.open_channel().await?.confirm_select().await?;
+    let inbox = publisher.declare(Queue::classic("inbox")).await?;
+    let default = Exchange::default_exchange();
+    broker.faults().stop_reading();
+    // More than the sockets' buffers hold, so that half a message is stuck in ours.
+    let stuck = publisher.publish(&default, &inbox, vec![7; 16 << 20]).await?;
+    let half_written = tokio::time::timeout(Duration::from_millis(200), stuck).await;
+    assert!(half_written.is_err(), "nobody reads");
+    lost_and_back(&conn, || {
+        broker.faults().resume_reading();
+        broker.faults().cut_connections();
+    })
+    .await;
+    publisher.publish(&default, &inbox, b"after").await?.await?;
+    conn.close().await?;
+    Ok(())
+}

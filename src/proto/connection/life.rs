@@ -56,7 +56,9 @@ impl Connection {
             Link::Up => self.lost(Cause::Violation(violation)),
             _ => {
                 self.core.batch.clear();
-                self.attempt_failed(Cause::Violation(violation), Retry::Never);
+                // Where a broker was, something else may answer for a while, such as a proxy.
+                let retry = if self.epoch == 0 { Retry::Never } else { Retry::Can };
+                self.attempt_failed(Cause::Violation(violation), retry);
             }
         }
     }
