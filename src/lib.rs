@@ -1,5 +1,4 @@
-//! A typestate-driven AMQP 0-9-1 client for RabbitMQ on tokio:
-//! the wrong program does not compile, and the right program survives the broker.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
