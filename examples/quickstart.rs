@@ -21,6 +21,8 @@ async fn main() -> Result<()> {
     println!("{conn:?}");
     let conn = conn.connect().await?;
     println!("{conn:?}");
+    // What the run-time machine does beneath the types, from the first dialling on.
+    let mut changes = conn.state_changes();
 
     // Declaring gives tokens; binding, publishing and consuming take them.
     let chan = conn.open_channel().await?;
@@ -47,6 +49,11 @@ async fn main() -> Result<()> {
     println!("{chan:?}");
     let conn = conn.close().await?;
     println!("{conn:?}");
+
+    println!("the connection's states as they changed:");
+    while let Some(change) = changes.next().await {
+        println!("  {change}");
+    }
     Ok(())
 }
 
