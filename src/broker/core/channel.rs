@@ -55,6 +55,8 @@ pub(crate) struct Unacked {
     pub(crate) entry: Entry,
     /// None where it was polled.
     pub(crate) consumer: Option<ConsumerId>,
+    /// It was read from a stream, which keeps it whatever becomes of the delivery.
+    pub(crate) of_stream: bool,
 }
 
 /// The consumer of direct replies.

@@ -153,6 +153,7 @@ impl Core {
 
     fn counts(&mut self, id: QueueId, now: Time) -> (u32, u32) {
         self.expire(id, now);
+        self.settle_dead(now);
         self.queues.get(&id).map_or((0, 0), |queue| {
             let messages = queue.log.as_ref().map_or(queue.ready.len(), Log::len);
             (counted(messages), counted(queue.consumers.len() as u64))

@@ -93,6 +93,7 @@ impl Core {
         {
             self.remove_consumer(queue, consumer, now);
             self.dispatch(queue, now);
+            self.settle_dead(now);
         }
         self.answer(at, method.no_wait, Reply::CancelOk(tag));
         Ok(())
@@ -109,6 +110,7 @@ impl Core {
         let id = self.find_queue(at.conn, &name)?;
         self.touch(id, now);
         self.expire(id, now);
+        self.settle_dead(now);
         let Some(queue) = self.queues.get_mut(&id) else {
             return Ok(());
         };
@@ -153,7 +155,7 @@ impl Core {
         if no_ack {
             self.release(&entry.message);
         } else {
-            let unacked = Unacked { queue, entry, consumer: None };
+            let unacked = Unacked { queue, entry, consumer: None, of_stream: false };
             channel.unacked.insert(tag, unacked);
         }
         self.push(at.conn, output);
@@ -206,7 +208,7 @@ impl Core {
                 queue.consumers.park(consumer_id);
                 continue;
             }
-            let Some((consumer, entry, properties)) = take(queue, consumer_id) else {
+            let Some((consumer, parcel)) = take(queue, consumer_id) else {
                 // A stream's consumer that has read all there is.
                 queue.consumers.park(consumer_id);
                 continue;
@@ -215,9 +217,9 @@ impl Core {
                 continue;
             };
             if consumer.no_ack {
-                *stored = stored.saturating_sub(entry.message.cost());
+                *stored = stored.saturating_sub(parcel.entry.message.cost());
             }
-            hand(peer, at, (id, consumer_id), consumer, entry, properties, wakes);
+            hand(peer, at, (id, consumer_id), consumer, parcel, wakes);
         }
         if queue.expiring {
             self.arm(id);
@@ -283,9 +285,17 @@ fn has_room(
     false
 }
 
+/// A message on its way to a consumer.
+struct Parcel {
+    entry: Entry,
+    /// Properties that differ from the message's own.
+    properties: Option<Bytes>,
+    of_stream: bool,
+}
+
 /// Takes the next message for a consumer, and counts it.
-fn take(queue: &mut Queue, id: ConsumerId) -> Option<(&Consumer, Entry, Option<Bytes>)> {
-    let (entry, properties) = match &queue.log {
+fn take(queue: &mut Queue, id: ConsumerId) -> Option<(&Consumer, Parcel)> {
+    let parcel = match &queue.log {
         Some(log) => {
             let offset = queue.consumers.get_mut(id)?.offset;
             read(log, offset)?
@@ -293,32 +303,27 @@ fn take(queue: &mut Queue, id: ConsumerId) -> Option<(&Consumer, Entry, Option<B
         None => {
             let entry = queue.ready.pop()?;
             let properties = delivery_properties(queue, &entry);
-            (entry, properties)
+            Parcel { entry, properties, of_stream: false }
         }
     };
     let consumer = queue.consumers.get_mut(id)?;
-    if queue.log.is_some() {
-        consumer.offset = entry.place + 1;
+    if parcel.of_stream {
+        consumer.offset = parcel.entry.place + 1;
     }
     if !consumer.no_ack {
         consumer.unacked += 1;
         queue.unacked += 1;
     }
-    Some((consumer, entry, properties))
+    Some((consumer, parcel))
 }
 
-fn read(log: &Log, offset: u64) -> Option<(Entry, Option<Bytes>)> {
+fn read(log: &Log, offset: u64) -> Option<Parcel> {
     let (offset, message) = log.read(offset)?;
     let header = Value::I64(i64::try_from(offset).unwrap_or(i64::MAX));
-    let properties = message.stream_properties(header);
-    let entry = Entry {
-        place: offset,
-        message: Arc::clone(message),
-        expires: None,
-        redelivered: false,
-        returns: 0,
-    };
-    Some((entry, Some(properties)))
+    let properties = Some(message.stream_properties(header));
+    let message = Arc::clone(message);
+    let entry = Entry { place: offset, message, expires: None, redelivered: false, returns: 0 };
+    Some(Parcel { entry, properties, of_stream: true })
 }
 
 /// What a quorum queue adds to the headers of a message that came back.
@@ -337,8 +342,7 @@ fn hand(
     at: At,
     (queue, id): (QueueId, ConsumerId),
     consumer: &Consumer,
-    entry: Entry,
-    properties: Option<Bytes>,
+    Parcel { entry, properties, of_stream }: Parcel,
     wakes: &mut Vec<super::ConnId>,
 ) {
     let Some(channel) = peer.channel(at.channel) else {
@@ -355,7 +359,7 @@ fn hand(
     };
     if !consumer.no_ack {
         channel.to_consumers += 1;
-        let unacked = Unacked { queue, entry, consumer: Some(id) };
+        let unacked = Unacked { queue, entry, consumer: Some(id), of_stream };
         channel.unacked.insert(channel.last_tag, unacked);
     }
     peer.push(at.conn, output, wakes);

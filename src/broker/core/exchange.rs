@@ -279,6 +279,14 @@ impl VHost {
         }
     }
 
+    /// Whether both ends know of a binding.
+    #[cfg(test)]
+    pub(crate) fn is_bound(&self, source: &Name, binding: &Binding) -> bool {
+        self.bound
+            .get(&binding.destination)
+            .is_some_and(|bound| bound.contains(&(source.clone(), binding.clone())))
+    }
+
     /// The queues that a message goes to, each once. Alternate exchanges take what an exchange
     /// has no binding for.
     pub(crate) fn route(&self, exchange: &Name, message: &Message, found: &mut Vec<QueueId>) {

@@ -21,6 +21,8 @@ mod deliver;
 mod exchange;
 mod headers;
 mod inspect;
+#[cfg(test)]
+mod invariants;
 mod lifetime;
 mod message;
 mod name;

@@ -142,7 +142,7 @@ impl Ready {
 
     /// The messages that wait, in the order in which they would go.
     #[cfg(test)]
-    fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.lanes.iter().rev().flatten()
     }
 

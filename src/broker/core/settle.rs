@@ -121,10 +121,10 @@ impl Core {
 
     fn let_go(&mut self, one: Unacked, how: Settle) {
         match self.queues.get_mut(&one.queue) {
-            // What is read from a stream stays in it.
-            Some(queue) if queue.log.is_some() => {
+            Some(queue) if one.of_stream => {
                 queue.unacked = queue.unacked.saturating_sub(1);
             }
+            None if one.of_stream => {}
             Some(queue) => {
                 queue.unacked = queue.unacked.saturating_sub(1);
                 if how == Settle::Reject && queue.settings.dead_letter_exchange.is_some() {
@@ -140,13 +140,13 @@ impl Core {
 
     /// Returns a delivery to its place in its queue, or gives it up where it returned too often.
     pub(super) fn requeue(&mut self, one: Unacked, now: Time) {
+        if one.of_stream {
+            return self.let_go(one, Settle::Ack);
+        }
         let Some(queue) = self.queues.get_mut(&one.queue) else {
             return self.release(&one.entry.message);
         };
         queue.unacked = queue.unacked.saturating_sub(1);
-        if queue.log.is_some() {
-            return;
-        }
         let mut entry = one.entry;
         entry.redelivered = true;
         entry.returns += 1;

@@ -147,6 +147,7 @@ impl Core {
         let name = self.named_queue(at, method.queue)?;
         let id = self.find_queue(at.conn, &name)?;
         self.expire(id, now);
+        self.settle_dead(now);
         let mut purged = 0;
         if let Some(queue) = self.queues.get_mut(&id) {
             if queue.log.is_some() {
@@ -180,6 +181,7 @@ impl Core {
             return Ok(());
         };
         self.expire(id, now);
+        self.settle_dead(now);
         self.assert_deletable(at.conn, id, method)?;
         let deleted = self.queues.get(&id).map_or(0, |queue| queue.ready.len());
         // As in RabbitMQ, the answer comes before the cancellations of the queue's consumers.
