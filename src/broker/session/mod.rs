@@ -10,6 +10,8 @@
 mod assembly;
 mod dispatch;
 mod handshake;
+#[cfg(test)]
+mod hostile;
 mod outgoing;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
