@@ -19,7 +19,7 @@ use crate::{
 #[diagnostic::on_unimplemented(
     message = "this connection is connected already",
     label = "this is a `{Self}`; `connect` needs a `Conn<Disconnected>`",
-    note = "to dial anew, first write `let conn = conn.close().await?;`"
+    note = "to dial anew, first write `let conn = conn.close().await?;`, or `conn.into_disconnected()` when it is dead"
 )]
 pub trait CanConnect: Sealed {
     #[doc(hidden)]
@@ -40,7 +40,7 @@ pub trait IsConnected: Sealed {
 /// A channel that is open, in whatever mode: it declares, binds, consumes, gets and closes.
 #[diagnostic::on_unimplemented(
     message = "this channel is closed",
-    label = "this is a `{Self}`; this call needs an open channel",
+    label = "this is a `{Self}`; this call needs a `Chan<Open>`, `Chan<Confirming>` or `Chan<Transactional>`",
     note = "first write `let chan = chan.reopen().await?;`"
 )]
 pub trait IsOpen: Sealed {}
@@ -52,9 +52,10 @@ impl IsOpen for Chan<Transactional> {}
 ///
 /// The broker allows one mode for a channel's life: 406 "cannot switch from confirm to tx mode".
 #[diagnostic::on_unimplemented(
-    message = "the mode of this channel is fixed already, or it is closed",
+    message = "this channel's mode cannot be selected: it is fixed already, or the channel is closed",
     label = "this is a `{Self}`; selecting a mode needs a `Chan<Open>`",
-    note = "open another channel: `let chan = conn.open_channel().await?;`"
+    note = "instead of a `Chan<Confirming>` or `Chan<Transactional>`, take another channel: `let chan = conn.open_channel().await?;`",
+    note = "on a `Chan<Closed>`, first write `let chan = chan.reopen().await?;`"
 )]
 pub trait CanSelectMode: Sealed {}
 impl CanSelectMode for Chan<Open> {}
@@ -63,8 +64,9 @@ impl CanSelectMode for Chan<Open> {}
 #[diagnostic::on_unimplemented(
     message = "this channel is not in confirm mode",
     label = "this is a `{Self}`; publishing with confirms needs a `Chan<Confirming>`",
-    note = "on a `Chan<Open>`, first write `let chan = chan.confirm_select().await?;`",
-    note = "without confirms: `publish_unconfirmed` on a `Chan<Open>`, `publish_in_tx` on a `Chan<Transactional>`"
+    note = "on a `Chan<Open>`, first write `let chan = chan.confirm_select().await?;`, or publish without confirms: `chan.publish_unconfirmed(..)`",
+    note = "on a `Chan<Transactional>`, write `chan.publish_in_tx(..)`",
+    note = "on a `Chan<Closed>`, first write `let chan = chan.reopen().await?.confirm_select().await?;`"
 )]
 pub trait InConfirmMode: Sealed {}
 impl InConfirmMode for Chan<Confirming> {}
@@ -73,7 +75,9 @@ impl InConfirmMode for Chan<Confirming> {}
 #[diagnostic::on_unimplemented(
     message = "this channel is not transactional",
     label = "this is a `{Self}`; transactions need a `Chan<Transactional>`",
-    note = "on a `Chan<Open>`, first write `let chan = chan.tx_select().await?;`"
+    note = "on a `Chan<Open>`, first write `let chan = chan.tx_select().await?;`",
+    note = "instead of a `Chan<Confirming>`, take another channel: `let chan = conn.open_channel().await?.tx_select().await?;`",
+    note = "on a `Chan<Closed>`, first write `let chan = chan.reopen().await?.tx_select().await?;`"
 )]
 pub trait InTransactionMode: Sealed {}
 impl InTransactionMode for Chan<Transactional> {}
@@ -82,10 +86,24 @@ impl InTransactionMode for Chan<Transactional> {}
 #[diagnostic::on_unimplemented(
     message = "this channel does not publish without an outcome",
     label = "this is a `{Self}`; `publish_unconfirmed` needs a `Chan<Open>`",
-    note = "on a `Chan<Confirming>` write `publish(..).await?.await?`, on a `Chan<Transactional>` `publish_in_tx(..)`"
+    note = "on a `Chan<Confirming>`, write `chan.publish(..).await?.await?`",
+    note = "on a `Chan<Transactional>`, write `chan.publish_in_tx(..).await?`",
+    note = "on a `Chan<Closed>`, first write `let chan = chan.reopen().await?;`"
 )]
 pub trait InPlainMode: Sealed {}
 impl InPlainMode for Chan<Open> {}
+
+/// A channel on which messages that no queue takes come back by themselves: `Chan<Open>` and
+/// `Chan<Transactional>`. With confirms, a return is the outcome of its own publish.
+#[diagnostic::on_unimplemented(
+    message = "messages do not come back on this channel by themselves",
+    label = "this is a `{Self}`; `returns` needs a `Chan<Open>` or `Chan<Transactional>`",
+    note = "on a `Chan<Confirming>`, the confirm says it: `chan.publish(..).mandatory().await?.await` gives `Unconfirmed::Returned`",
+    note = "on a `Chan<Closed>`, first write `let chan = chan.reopen().await?;`"
+)]
+pub trait HasReturns: Sealed {}
+impl HasReturns for Chan<Open> {}
+impl HasReturns for Chan<Transactional> {}
 
 /// A channel that has ended: `Chan<Closed>`.
 #[diagnostic::on_unimplemented(

@@ -132,7 +132,8 @@ impl<S: ChanState> Chan<S> {
     ///
     /// # Errors
     /// The channel itself, when it is open.
-    pub fn into_closed(self) -> Result<Chan<Closed>, Self> {
+    #[rustfmt::skip]
+    pub fn into_closed(self) -> Result<Chan<Closed>, Self> { // needs an owned `Chan`: `match chan.into_closed() { .. }`
         match self.close_reason() {
             Some(_) => Ok(self.with_state()),
             None => Err(self),
@@ -277,9 +278,10 @@ impl<S: ChanState> Chan<S> {
     ///
     /// # Errors
     /// Once confirm.select is on the wire a failure has closed the channel, so nothing remains.
-    pub fn confirm_select(self) -> ConfirmSelect
+    #[rustfmt::skip]
+    pub fn confirm_select(self) -> ConfirmSelect // needs an owned `Chan`: `let chan = chan.confirm_select().await?;`
     where
-        Self: CanSelectMode, // takes the Chan<Open> by value
+        Self: CanSelectMode,
     {
         ConfirmSelect { call: self.done(Ok(Request::ConfirmSelect)), chan: Some(self.with_state()) }
     }
@@ -288,9 +290,10 @@ impl<S: ChanState> Chan<S> {
     ///
     /// # Errors
     /// Once tx.select is on the wire a failure has closed the channel, so nothing remains.
-    pub fn tx_select(self) -> TxSelect
+    #[rustfmt::skip]
+    pub fn tx_select(self) -> TxSelect // needs an owned `Chan`: `let chan = chan.tx_select().await?;`
     where
-        Self: CanSelectMode, // takes the Chan<Open> by value
+        Self: CanSelectMode,
     {
         TxSelect { call: self.done(Ok(Request::TxSelect)), chan: Some(self.with_state()) }
     }
@@ -317,9 +320,10 @@ impl<S: ChanState> Chan<S> {
     /// Closes the channel: what was sent before takes effect first.
     ///
     /// It succeeds also when the channel is dead already.
-    pub fn close(self) -> ClosingChan
+    #[rustfmt::skip]
+    pub fn close(self) -> ClosingChan // needs an owned `Chan`: `let chan = chan.close().await?;`
     where
-        Self: IsOpen, // takes the channel by value
+        Self: IsOpen,
     {
         ClosingChan { call: self.done(Ok(Request::CloseChannel)), chan: Some(self.with_state()) }
     }
@@ -328,9 +332,10 @@ impl<S: ChanState> Chan<S> {
     ///
     /// # Errors
     /// [`Failed`] with the `Chan<Closed>` to try again with.
-    pub fn reopen(self) -> Reopen
+    #[rustfmt::skip]
+    pub fn reopen(self) -> Reopen // needs an owned `Chan`: `let chan = chan.reopen().await?;`
     where
-        Self: CanReopen, // takes the Chan<Closed> by value
+        Self: CanReopen,
     {
         let handle = self.inner.handle.clone();
         let call = Call::new(handle.clone(), Ok(Wanted::OpenChannel), move |reply| match reply {

@@ -41,6 +41,8 @@ pub trait ConnState: Sealed + Send + Sync + 'static {
     type Inner: Send + Sync;
     #[doc(hidden)]
     const NAME: &'static str;
+    #[doc(hidden)]
+    fn config(inner: &Self::Inner) -> &Config;
 }
 
 impl Sealed for Disconnected {}
@@ -49,11 +51,19 @@ impl Sealed for Connected {}
 impl ConnState for Disconnected {
     type Inner = Box<Config>;
     const NAME: &'static str = "Disconnected";
+
+    fn config(inner: &Self::Inner) -> &Config {
+        inner
+    }
 }
 
 impl ConnState for Connected {
     type Inner = Arc<Handle>;
     const NAME: &'static str = "Connected";
+
+    fn config(inner: &Self::Inner) -> &Config {
+        inner.config()
+    }
 }
 
 /// A connection to a broker, in the state `S`.
@@ -84,17 +94,17 @@ impl<S: ConnState> Conn<S> {
     fn with_inner(inner: S::Inner) -> Self {
         Conn { inner, state: PhantomData }
     }
+
+    /// What it connects to, and how.
+    pub fn config(&self) -> &Config {
+        S::config(&self.inner)
+    }
 }
 
 impl Conn<Disconnected> {
     /// A connection that can be dialled: from a [`Config`], or from a [`Uri`].
     pub fn new(config: impl Into<Config>) -> Self {
         Conn::with_inner(Box::new(config.into()))
-    }
-
-    /// What it will connect to, and how.
-    pub fn config(&self) -> &Config {
-        &self.inner
     }
 }
 
@@ -126,9 +136,10 @@ impl<S: ConnState> Conn<S> {
     ///
     /// # Errors
     /// [`Failed`] with the `Conn<Disconnected>` to try again with.
-    pub fn connect(self) -> Connecting
+    #[rustfmt::skip]
+    pub fn connect(self) -> Connecting // needs an owned `Conn`: `let conn = conn.connect().await?;`
     where
-        Self: CanConnect, // takes the Conn<Disconnected> by value
+        Self: CanConnect,
     {
         Connecting::new(self.into_config())
     }
@@ -153,9 +164,10 @@ impl<S: ConnState> Conn<S> {
     ///
     /// It succeeds also when the connection is dead already, or when the broker does not answer
     /// within the deadline: in the end it is closed.
-    pub fn close(self) -> Closing
+    #[rustfmt::skip]
+    pub fn close(self) -> Closing // needs an owned `Conn`: `let conn = conn.close().await?;`
     where
-        Self: IsConnected, // takes the Conn<Connected> by value
+        Self: IsConnected,
     {
         Closing::new(self.handle().clone())
     }
@@ -275,31 +287,44 @@ impl Future for Closing {
     }
 }
 
-impl Conn<Connected> {
+impl<S: ConnState> Conn<S> {
     /// Why the connection ended, if it has. Then every call on it says the same.
-    pub fn close_reason(&self) -> Option<Error> {
-        self.inner.ended()
+    pub fn close_reason(&self) -> Option<Error>
+    where
+        Self: IsConnected,
+    {
+        self.handle().ended()
     }
 
     /// Waits until the connection has ended, and says why. Dropping it changes nothing.
-    pub fn closed(&self) -> Ended {
-        Ended { shared: self.inner.clone(), waiter: None }
+    pub fn closed(&self) -> Ended
+    where
+        Self: IsConnected,
+    {
+        Ended { shared: self.handle().clone(), waiter: None }
     }
 
     /// Turns a dead connection back into one that can be dialled.
     ///
     /// # Errors
     /// The connection itself, when it is alive.
-    pub fn into_disconnected(self) -> Result<Conn<Disconnected>, Self> {
-        match self.inner.ended() {
-            Some(_) => Ok(Conn::with_inner(Box::new(self.inner.config().clone()))),
+    #[rustfmt::skip]
+    pub fn into_disconnected(self) -> Result<Conn<Disconnected>, Self> // needs an owned `Conn`, and gives one back
+    where
+        Self: IsConnected,
+    {
+        match self.handle().ended() {
+            Some(_) => Ok(Conn::with_inner(Box::new(self.handle().config().clone()))),
             None => Err(self),
         }
     }
 
     /// The state of the run-time machine: whether the connection is up at this instant.
-    pub fn state(&self) -> ConnectionState {
-        self.inner.look(|connection| connection.supervisor().state())
+    pub fn state(&self) -> ConnectionState
+    where
+        Self: IsConnected,
+    {
+        self.handle().look(|connection| connection.supervisor().state())
     }
 
     /// Every change of that state, from the first dialling on.
@@ -314,24 +339,36 @@ impl Conn<Connected> {
     /// });
     /// # }
     /// ```
-    pub fn state_changes(&self) -> StateChanges {
-        StateChanges::new(self.inner.shared())
+    pub fn state_changes(&self) -> StateChanges
+    where
+        Self: IsConnected,
+    {
+        StateChanges::new(self.handle().shared())
     }
 
     /// What the connection has counted: transitions, attempts, failures, recoveries.
-    pub fn stats(&self) -> ConnectionStats {
-        ConnectionStats::of(&self.inner)
+    pub fn stats(&self) -> ConnectionStats
+    where
+        Self: IsConnected,
+    {
+        ConnectionStats::of(self.handle())
     }
 
     /// The broker's reason for blocking publishers on this connection, while it does
     /// (<https://www.rabbitmq.com/docs/connection-blocked>).
-    pub fn blocked(&self) -> Option<Arc<str>> {
-        self.inner.look(|connection| connection.blocked().cloned())
+    pub fn blocked(&self) -> Option<Arc<str>>
+    where
+        Self: IsConnected,
+    {
+        self.handle().look(|connection| connection.blocked().cloned())
     }
 
     /// What the broker says of itself: product, version, capabilities.
-    pub fn server_properties(&self) -> crate::wire::FieldTable {
-        self.inner.server_properties()
+    pub fn server_properties(&self) -> crate::wire::FieldTable
+    where
+        Self: IsConnected,
+    {
+        self.handle().server_properties()
     }
 }
 

@@ -76,7 +76,8 @@ impl Delivery {
     }
 
     /// The message and, apart from it, the duty to settle it.
-    pub fn into_parts(self) -> (Received, Receipt) {
+    #[rustfmt::skip]
+    pub fn into_parts(self) -> (Received, Receipt) { // takes the delivery by value: settle the `Receipt`
         (self.received, self.receipt)
     }
 }

@@ -13,8 +13,8 @@ use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    capability::{InConfirmMode, InPlainMode, InTransactionMode},
-    chan::{Chan, ChanInner, ChanState, Open},
+    capability::{HasReturns, InConfirmMode, InPlainMode, InTransactionMode},
+    chan::{Chan, ChanInner, ChanState},
     config::Hold,
     confirm::Confirm,
     consumer::Next,
@@ -160,12 +160,16 @@ impl Future for PublishUnconfirmed<'_> {
     }
 }
 
-impl Chan<Open> {
+impl<S: ChanState> Chan<S> {
     /// Mandatory messages that no queue took, of this channel without confirms, as a stream. Nobody
     /// has to listen: at most [`Limits::events`](crate::Limits::events) wait, then the oldest go.
     ///
-    /// On a confirming channel a return is the outcome of its own publish; see [`Confirm`].
-    pub fn returns(&self) -> Returns {
+    /// In a transaction they come back when it commits. On a confirming channel a return is the
+    /// outcome of its own publish; see [`Confirm`].
+    pub fn returns(&self) -> Returns
+    where
+        Self: HasReturns,
+    {
         Returns { chan: self.inner().clone(), waiter: None }
     }
 }

@@ -78,6 +78,9 @@ impl Table {
 const CONN_STATES: &[&str] = &["Disconnected", "Connected"];
 const CHAN_STATES: &[&str] = &["Open", "Confirming", "Transactional", "Closed"];
 
+/// Legal once connected, which it leaves as it is.
+const CONNECTED: &[(&str, &str)] = &[("Connected", "Connected")];
+
 /// Legal in each of these states, which it leaves as it is.
 const OPEN_IN_ANY_MODE: &[(&str, &str)] =
     &[("Open", "Open"), ("Confirming", "Confirming"), ("Transactional", "Transactional")];
@@ -104,8 +107,16 @@ pub const CONN: Table = Table {
     states: CONN_STATES,
     operations: &[
         conn("connect", "CanConnect", &[("Disconnected", "Connected")]),
-        conn("open_channel", "IsConnected", &[("Connected", "Connected")]),
+        conn("open_channel", "IsConnected", CONNECTED),
         conn("close", "IsConnected", &[("Connected", "Disconnected")]),
+        conn("into_disconnected", "IsConnected", &[("Connected", "Disconnected")]),
+        conn("closed", "IsConnected", CONNECTED),
+        conn("close_reason", "IsConnected", CONNECTED),
+        conn("state", "IsConnected", CONNECTED),
+        conn("state_changes", "IsConnected", CONNECTED),
+        conn("stats", "IsConnected", CONNECTED),
+        conn("blocked", "IsConnected", CONNECTED),
+        conn("server_properties", "IsConnected", CONNECTED),
     ],
 };
 
@@ -127,6 +138,7 @@ pub const CHAN: Table = Table {
         chan("tx_select", "CanSelectMode", &[("Open", "Transactional")]),
         chan("publish", "InConfirmMode", &[("Confirming", "Confirming")]),
         chan("publish_unconfirmed", "InPlainMode", &[("Open", "Open")]),
+        chan("returns", "HasReturns", &[("Open", "Open"), ("Transactional", "Transactional")]),
         chan("publish_in_tx", "InTransactionMode", &[("Transactional", "Transactional")]),
         chan("commit", "InTransactionMode", &[("Transactional", "Transactional")]),
         chan("rollback", "InTransactionMode", &[("Transactional", "Transactional")]),

@@ -1,0 +1,22 @@
+//! What a `Conn<Connected>` can do.
+
+use hopmq::*;
+
+pub async fn stays(conn: &Conn<Connected>) {
+    let _ = conn.open_channel().await;
+    let _ = conn.closed().await;
+    let _ = conn.close_reason();
+    let _ = conn.state();
+    let _ = conn.state_changes();
+    let _ = conn.stats();
+    let _ = conn.blocked();
+    let _ = conn.server_properties();
+}
+
+pub async fn close(conn: Conn<Connected>) -> Option<Conn<Disconnected>> {
+    conn.close().await.ok()
+}
+
+pub async fn into_disconnected(conn: Conn<Connected>) -> Option<Conn<Disconnected>> {
+    conn.into_disconnected().ok()
+}

@@ -1,0 +1,7 @@
+//! What a `Conn<Disconnected>` can do.
+
+use hopmq::*;
+
+pub async fn connect(conn: Conn<Disconnected>) -> Option<Conn<Connected>> {
+    conn.connect().await.ok()
+}

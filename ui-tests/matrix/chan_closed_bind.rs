@@ -1,0 +1,9 @@
+//! A `Chan<Closed>` has no `bind`: it takes a `Chan<Open>` or `Chan<Confirming>` or `Chan<Transactional>`.
+
+use hopmq::*;
+
+async fn wrong(chan: Chan<Closed>, inbox: &Queue<Quorum>, orders: &Exchange<Topic>) {
+    let _ = chan.bind(inbox, orders, "order.*").await;
+}
+
+fn main() {}

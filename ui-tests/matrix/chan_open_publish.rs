@@ -1,0 +1,9 @@
+//! A `Chan<Open>` has no `publish`: it takes a `Chan<Confirming>`.
+
+use hopmq::*;
+
+async fn wrong(chan: Chan<Open>, orders: &Exchange<Topic>) {
+    let _ = chan.publish(orders, "order.created", b"12 apples").await;
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! `close` takes the `Chan<Confirming>`: what comes of it is used from then on.
+
+use hopmq::*;
+
+async fn wrong(chan: Chan<Confirming>, inbox: &Queue<Quorum>) {
+    let _ = chan.close().await;
+    let _ = chan.counts(inbox).await;
+}
+
+fn main() {}

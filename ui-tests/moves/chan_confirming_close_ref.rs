@@ -1,0 +1,9 @@
+//! `close` takes the `Chan<Confirming>` itself, so it is not called on one behind a reference.
+
+use hopmq::*;
+
+async fn wrong(chan: &Chan<Confirming>) {
+    let _ = chan.close().await;
+}
+
+fn main() {}
