@@ -95,6 +95,21 @@ fn each_error_is_one() {
     }
 }
 
+/// The error that the README shows is the compiler's, as far as it says what is wrong and what to do.
+#[test]
+fn the_readme_shows_what_the_compiler_says() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let error = root().join("ui-tests/matrix/chan_open_publish.stderr");
+    let error = fs::read_to_string(error).expect("an error");
+    let speaks =
+        |line: &&str| line.starts_with("error[") || line.trim_start().starts_with("= note");
+    let shown: Vec<_> = readme.lines().filter(speaks).map(str::trim).collect();
+    assert!(shown.len() > 1, "no error in README.md");
+    for line in shown {
+        assert!(error.contains(line), "README.md shows what the compiler does not say: {line}");
+    }
+}
+
 fn compile_fail(programs: &Path) {
     let cases = TestCases::new();
     for folder in FOLDERS {

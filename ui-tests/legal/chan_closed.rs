@@ -2,6 +2,6 @@
 
 use hopmq::*;
 
-pub async fn reopen(chan: Chan<Closed>) -> Option<Chan<Open>> {
+async fn reopen(chan: Chan<Closed>) -> Option<Chan<Open>> {
     chan.reopen().await.ok()
 }

@@ -2,7 +2,7 @@
 
 use hopmq::*;
 
-pub async fn stays(chan: &Chan<Confirming>, inbox: &Queue<Quorum>, orders: &Exchange<Topic>) {
+async fn stays(chan: &Chan<Confirming>, inbox: &Queue<Quorum>, orders: &Exchange<Topic>) {
     let _ = chan.declare(Queue::quorum("inbox")).await;
     let _ = chan.bind(inbox, orders, "order.*").await;
     let _ = chan.unbind(inbox, orders, "order.*").await;
@@ -15,6 +15,6 @@ pub async fn stays(chan: &Chan<Confirming>, inbox: &Queue<Quorum>, orders: &Exch
     let _ = chan.publish(orders, "order.created", b"12 apples").await;
 }
 
-pub async fn close(chan: Chan<Confirming>) -> Option<Chan<Closed>> {
+async fn close(chan: Chan<Confirming>) -> Option<Chan<Closed>> {
     chan.close().await.ok()
 }

@@ -2,7 +2,7 @@
 
 use hopmq::*;
 
-pub async fn stays(chan: &Chan<Open>, inbox: &Queue<Quorum>, orders: &Exchange<Topic>) {
+async fn stays(chan: &Chan<Open>, inbox: &Queue<Quorum>, orders: &Exchange<Topic>) {
     let _ = chan.declare(Queue::quorum("inbox")).await;
     let _ = chan.bind(inbox, orders, "order.*").await;
     let _ = chan.unbind(inbox, orders, "order.*").await;
@@ -16,14 +16,14 @@ pub async fn stays(chan: &Chan<Open>, inbox: &Queue<Quorum>, orders: &Exchange<T
     let _ = chan.returns().next().await;
 }
 
-pub async fn confirm_select(chan: Chan<Open>) -> Option<Chan<Confirming>> {
+async fn confirm_select(chan: Chan<Open>) -> Option<Chan<Confirming>> {
     chan.confirm_select().await.ok()
 }
 
-pub async fn tx_select(chan: Chan<Open>) -> Option<Chan<Transactional>> {
+async fn tx_select(chan: Chan<Open>) -> Option<Chan<Transactional>> {
     chan.tx_select().await.ok()
 }
 
-pub async fn close(chan: Chan<Open>) -> Option<Chan<Closed>> {
+async fn close(chan: Chan<Open>) -> Option<Chan<Closed>> {
     chan.close().await.ok()
 }

@@ -2,7 +2,7 @@
 
 use hopmq::*;
 
-pub async fn stays(chan: &Chan<Transactional>, inbox: &Queue<Quorum>, orders: &Exchange<Topic>) {
+async fn stays(chan: &Chan<Transactional>, inbox: &Queue<Quorum>, orders: &Exchange<Topic>) {
     let _ = chan.declare(Queue::quorum("inbox")).await;
     let _ = chan.bind(inbox, orders, "order.*").await;
     let _ = chan.unbind(inbox, orders, "order.*").await;
@@ -18,6 +18,6 @@ pub async fn stays(chan: &Chan<Transactional>, inbox: &Queue<Quorum>, orders: &E
     let _ = chan.rollback().await;
 }
 
-pub async fn close(chan: Chan<Transactional>) -> Option<Chan<Closed>> {
+async fn close(chan: Chan<Transactional>) -> Option<Chan<Closed>> {
     chan.close().await.ok()
 }

@@ -2,7 +2,7 @@
 
 use hopmq::*;
 
-pub async fn stays(conn: &Conn<Connected>) {
+async fn stays(conn: &Conn<Connected>) {
     let _ = conn.open_channel().await;
     let _ = conn.closed().await;
     let _ = conn.close_reason();
@@ -13,10 +13,10 @@ pub async fn stays(conn: &Conn<Connected>) {
     let _ = conn.server_properties();
 }
 
-pub async fn close(conn: Conn<Connected>) -> Option<Conn<Disconnected>> {
+async fn close(conn: Conn<Connected>) -> Option<Conn<Disconnected>> {
     conn.close().await.ok()
 }
 
-pub async fn into_disconnected(conn: Conn<Connected>) -> Option<Conn<Disconnected>> {
+async fn into_disconnected(conn: Conn<Connected>) -> Option<Conn<Disconnected>> {
     conn.into_disconnected().ok()
 }

@@ -2,6 +2,6 @@
 
 use hopmq::*;
 
-pub async fn connect(conn: Conn<Disconnected>) -> Option<Conn<Connected>> {
+async fn connect(conn: Conn<Disconnected>) -> Option<Conn<Connected>> {
     conn.connect().await.ok()
 }
