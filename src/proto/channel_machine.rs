@@ -299,6 +299,8 @@ const OPENING: &[Rule] = &[
 
 const AWAITING: &[Rule] = &[
     on(Operation::Answer).to(ANSWERED).completes(),
+    // It overtakes what a queue has not answered yet, and never will.
+    on(Operation::CloseOk).to(&[Closed]),
     in_line(Operation::SelectConfirm),
     in_line(Operation::SelectTx),
     in_line(Operation::Declare),

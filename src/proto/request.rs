@@ -193,6 +193,13 @@ impl Request {
         }
     }
 
+    /// Whether answers to later requests may come first. RabbitMQ answers the methods of a channel
+    /// one at a time, except that a queue's process answers basic.consume and basic.cancel, and
+    /// that a commit is answered when its last message has been stored.
+    pub(super) fn may_be_overtaken(&self) -> bool {
+        matches!(self, Request::Consume(_) | Request::Cancel { .. } | Request::TxCommit)
+    }
+
     /// The method's name, for errors and logs.
     pub fn name(&self) -> &'static str {
         match self {

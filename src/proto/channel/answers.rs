@@ -3,17 +3,17 @@
 use super::*;
 
 impl Channel {
-    /// An answer to the oldest outstanding request arrived.
+    /// An answer to an outstanding request arrived.
     pub(in crate::proto) fn answered(
         &mut self,
         answer: Method<'_>,
         core: &mut Core,
     ) -> Result<(), Violation> {
-        let Some(pending) = self.pending.front() else {
+        let Some((at, pending)) = self.asked(&answer) else {
             return Err(self.unexpected(answer.id()));
         };
         let reply = self.reply(pending, answer).ok_or_else(|| self.unexpected(answer.id()))?;
-        let Some(done) = self.finish_pending(core) else { return Ok(()) };
+        let Some(done) = self.finish_pending(at, core) else { return Ok(()) };
         core.topology.record(&done.request, &reply);
         self.take_effect(&done, core);
         let heard = match done.call {
@@ -27,6 +27,20 @@ impl Channel {
             self.end(Arc::new(Cause::ByUs), core);
         }
         Ok(())
+    }
+
+    /// Which outstanding request this answers: the oldest, but for those that may be overtaken.
+    pub(super) fn asked(&self, answer: &Method<'_>) -> Option<(usize, &Pending)> {
+        self.pending.iter().enumerate().find(|(_, pending)| match (&pending.request, answer) {
+            (Request::Consume(_), Method::BasicConsumeOk(ok)) => {
+                consumer_number(ok.consumer_tag.as_bytes()) == Some(pending.consumer)
+            }
+            (Request::Cancel { consumer }, Method::BasicCancelOk(ok)) => {
+                consumer_number(ok.consumer_tag.as_bytes()) == Some(*consumer)
+            }
+            (Request::TxCommit, Method::TxCommitOk(_)) => true,
+            (request, _) => !request.may_be_overtaken(),
+        })
     }
 
     /// The reply that this method is to this request, if it is one.
@@ -65,8 +79,8 @@ impl Channel {
         })
     }
 
-    pub(super) fn finish_pending(&mut self, core: &mut Core) -> Option<Pending> {
-        let done = self.pending.pop_front()?;
+    pub(super) fn finish_pending(&mut self, at: usize, core: &mut Core) -> Option<Pending> {
+        let done = self.pending.remove(at)?;
         let event = match done.request {
             Request::CloseChannel => ChannelEvent::CloseOk,
             ref request => {

@@ -90,8 +90,9 @@ impl Channel {
         core: &mut Core,
     ) -> Result<(), Violation> {
         let id = basic::GetOk::ID;
-        let Some(Pending { request: Request::Get { automatic, .. }, call, .. }) =
-            self.pending.front()
+        let asked =
+            self.pending.iter().enumerate().find(|(_, one)| !one.request.may_be_overtaken());
+        let Some((at, Pending { request: Request::Get { automatic, .. }, call, .. })) = asked
         else {
             return Err(self.unexpected(id));
         };
@@ -100,7 +101,7 @@ impl Channel {
             return Err(self.unexpected(id));
         }
         let arrival = Arrival { tag, epoch: self.epoch, redelivered, automatic, content };
-        self.finish_pending(core);
+        self.finish_pending(at, core);
         let reply = Reply::Got(self.key, Some(Box::new(arrival)));
         if !call.is_some_and(|call| core.calls.answer(call, Ok(reply), &mut core.wakes)) {
             // Nobody waits any more: the message goes back.

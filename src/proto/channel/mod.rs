@@ -1,7 +1,8 @@
 //! One channel: its mode, its outstanding calls, its consumers, its publishes.
 //!
 //! Requests go out at once and in call order; answers come back in that order, since RabbitMQ
-//! handles the methods of a channel one at a time. What a dropped call leaves behind is undone or
+//! handles the methods of a channel one at a time, but for the few that
+//! [may be overtaken](Request::may_be_overtaken). What a dropped call leaves behind is undone or
 //! kept when its answer arrives (see [`Channel::orphan`]).
 
 use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};

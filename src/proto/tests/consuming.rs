@@ -198,3 +198,40 @@ fn a_body_over_the_limit_is_discarded_and_the_channel_survives() {
     assert_eq!(taken[0].content.body_len(), 0);
     assert_eq!(taken[1].content.body_len(), 10);
 }
+
+#[test]
+fn answers_of_queues_may_be_overtaken() {
+    let (mut scripted, key) = consuming(false);
+    let cancel = scripted.request(key.channel, Request::Cancel { consumer: 1 });
+    let get = Request::Get { queue: ShortString::new("inbox").unwrap(), automatic: false };
+    let get = scripted.request(key.channel, get);
+    let bound = scripted.request(key.channel, bind());
+    scripted.receive(1, &method::basic::GetEmpty {});
+    assert_eq!(scripted.answer(get), Poll::Ready(Ok(Reply::Got(key.channel, None))));
+    scripted.receive(1, &method::queue::BindOk {});
+    assert_eq!(scripted.answer(bound), Poll::Ready(Ok(Reply::Done)));
+    assert!(scripted.answer(cancel).is_pending());
+    let consumer_tag = consumer_tag(1);
+    scripted.receive(1, &method::basic::CancelOk { consumer_tag: consumer_tag.as_short() });
+    assert_eq!(scripted.answer(cancel), Poll::Ready(Ok(Reply::Done)));
+    assert_eq!(scripted.ended(), None);
+}
+
+#[test]
+fn a_close_overtakes_a_cancel() {
+    let (mut scripted, key) = consuming(false);
+    scripted.connection.drop_consumer(scripted.now, key, VecDeque::new());
+    let close = scripted.request(key.channel, Request::CloseChannel);
+    scripted.receive(1, &method::channel::CloseOk {});
+    assert_eq!(scripted.answer(close), Poll::Ready(Ok(Reply::Done)));
+    assert_eq!(scripted.ended(), None);
+}
+
+#[test]
+fn an_answer_to_nobodys_question_is_a_violation() {
+    let (mut scripted, key) = consuming(false);
+    scripted.request(key.channel, Request::Cancel { consumer: 1 });
+    let other = consumer_tag(2);
+    scripted.receive(1, &method::basic::CancelOk { consumer_tag: other.as_short() });
+    assert!(matches!(scripted.ended().as_deref(), Some(Cause::Violation(_))));
+}
