@@ -1,0 +1,14 @@
+//! What the library does, on the embedded broker and on RabbitMQ alike: each behaviour is written once and
+//! runs as `embedded::name` and as `rabbitmq::name`.
+
+#[macro_use]
+mod place;
+
+mod bodies;
+mod channels;
+mod connecting;
+mod consuming;
+mod exchanges;
+mod publishing;
+mod queues;
+mod transactions;
