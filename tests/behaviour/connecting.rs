@@ -111,7 +111,8 @@ async fn a_dead_connection_can_be_dialled_again() {
     on_embedded(|_| async {
         let broker = Broker::bind("127.0.0.1:0").await?;
         let address = broker.address();
-        let conn = Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+        let config: hopmq::Config = broker.uri().parse()?;
+        let conn = Conn::new(config.without_recovery()).connect().await?;
         let chan = conn.open_channel().await?;
         drop(broker);
         let error = conn.closed().await;
