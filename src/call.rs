@@ -107,6 +107,7 @@ impl<T> Future for Call<T> {
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
+        self.shared.forget(self.waiter);
         if let CallState::InFlight(call) = self.state {
             self.shared.command(|connection, now| connection.abandon_call(now, call));
         }

@@ -67,6 +67,7 @@ impl Drop for Confirm {
     fn drop(&mut self) {
         if self.message.is_some() {
             let (key, tag) = (self.chan.key, self.tag);
+            self.chan.handle.forget(self.waiter);
             self.chan.handle.with(|state| state.connection.abandon_confirm(key, tag));
         }
     }

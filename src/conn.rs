@@ -380,6 +380,12 @@ pub struct Ended {
     waiter: Option<WaiterId>,
 }
 
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.shared.forget(self.waiter);
+    }
+}
+
 impl Future for Ended {
     type Output = Error;
 

@@ -427,6 +427,7 @@ impl Deliveries {
 
 impl Drop for Deliveries {
     fn drop(&mut self) {
+        self.source.chan.handle.forget(self.waiter);
         let rest = std::mem::take(&mut self.taken);
         let key = self.key;
         self.source.chan.handle.command(|connection, now| connection.drop_consumer(now, key, rest));

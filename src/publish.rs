@@ -201,6 +201,12 @@ impl Returns {
     }
 }
 
+impl Drop for Returns {
+    fn drop(&mut self) {
+        self.chan.handle.forget(self.waiter);
+    }
+}
+
 impl Stream for Returns {
     type Item = Returned;
 
@@ -298,6 +304,12 @@ impl<'a> Handover<'a> {
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(after)));
         ready!(deadline.as_mut().poll(cx));
         Poll::Ready(Err(Error::Timeout { operation: "room to publish", after }))
+    }
+}
+
+impl Drop for Handover<'_> {
+    fn drop(&mut self) {
+        self.chan.handle.forget(self.waiter);
     }
 }
 

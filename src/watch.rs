@@ -90,6 +90,12 @@ impl StateChanges {
     }
 }
 
+impl Drop for StateChanges {
+    fn drop(&mut self) {
+        self.shared.forget(self.waiter);
+    }
+}
+
 impl Stream for StateChanges {
     type Item = StateChange;
 

@@ -237,7 +237,7 @@ impl Shared {
     ) -> Result<Accepted, CallError> {
         self.with(|state| {
             let State { connection, waiters, .. } = state;
-            connection.publish(key, outgoing, &mut || {
+            connection.publish(key, outgoing, || self.now(), &mut || {
                 waiters.register(held, cx.waker()).then_some(*held).flatten()
             })
         })
@@ -253,6 +253,17 @@ impl Shared {
         let mut state = self.lock();
         let State { connection, waiters, .. } = &mut *state;
         connection.poll_returned(key, || waiters.id(held, cx.waker()))
+    }
+
+    /// Whoever waited under this id is gone.
+    pub(crate) fn forget(&self, waiter: Option<WaiterId>) {
+        if let Some(waiter) = waiter {
+            let mut state = self.lock();
+            // Used up already where it was woken.
+            if state.waiters.take(waiter).is_some() {
+                state.connection.forget_waiter(waiter);
+            }
+        }
     }
 
     /// Settles a delivery.

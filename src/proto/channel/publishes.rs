@@ -21,6 +21,11 @@ impl Channel {
         full
     }
 
+    /// Whoever waited for room in the window is gone.
+    pub(in crate::proto) fn forget_waiter(&mut self, waiter: WaiterId) {
+        self.window_waiters.retain(|waiting| *waiting != waiter);
+    }
+
     /// What has to go out before a publish does.
     pub(in crate::proto) fn begin_publish(&mut self, bytes: &mut BytesMut) {
         self.transaction_open |= self.transactional;

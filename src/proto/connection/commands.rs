@@ -121,6 +121,7 @@ impl Connection {
         &mut self,
         key: ChannelKey,
         outgoing: &Outgoing<'_>,
+        now: impl FnOnce() -> Time,
         waiter: &mut dyn FnMut() -> Option<WaiterId>,
     ) -> Result<Accepted, CallError> {
         let channel = self.channels.get_mut(key).ok_or_else(gone)?;
@@ -137,6 +138,10 @@ impl Connection {
             self.core.gate.extend(waiter());
             return Ok(Accepted::Wait);
         }
+        if self.core.batch.is_empty() {
+            // The clock is read once a batch: confirm deadlines need no better.
+            self.core.now = now();
+        }
         let size = outgoing.body.iter().map(Bytes::len).sum::<usize>();
         if channel.window_is_full(size, &self.core, waiter) {
             return Ok(Accepted::Wait);
@@ -149,6 +154,15 @@ impl Connection {
         };
         outgoing.encode(&mut self.core.batch, channel.id, size, tag, frame_max as usize);
         Ok(Accepted::Yes { tag })
+    }
+
+    /// Whoever waited in a line is gone.
+    pub fn forget_waiter(&mut self, waiter: WaiterId) {
+        self.core.gate.retain(|waiting| *waiting != waiter);
+        self.watchers.retain(|waiting| *waiting != waiter);
+        for channel in self.channels.iter_mut() {
+            channel.forget_waiter(waiter);
+        }
     }
 
     /// The outcome of a publish on a confirming channel.

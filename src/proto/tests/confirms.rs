@@ -21,7 +21,7 @@ fn publish(scripted: &mut Scripted, key: ChannelKey, body: &'static [u8]) -> Acc
         sequence_at: None,
         body: &body,
     };
-    scripted.connection.publish(key, &outgoing, &mut || Some(waiter(9))).unwrap()
+    scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || Some(waiter(9))).unwrap()
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_large_body_is_split_at_frame_max_and_not_copied() {
         sequence_at: None,
         body: &body,
     };
-    scripted.connection.publish(key, &outgoing, &mut || None).unwrap();
+    scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).unwrap();
     let mut batch = Batch::default();
     scripted.connection.take_batch(scripted.now, &mut batch);
     assert_eq!(batch.splices.len(), 3);
@@ -122,4 +122,38 @@ fn a_large_body_is_split_at_frame_max_and_not_copied() {
         }
     }
     assert_eq!(sizes, [131_064, 131_064, 300_000 - 2 * 131_064]);
+}
+
+#[test]
+fn a_confirm_is_due_from_its_publish_however_long_the_connection_was_idle() {
+    let (mut scripted, key) = confirming();
+    let later = scripted.now + 25 * SECOND;
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &[],
+    };
+    scripted.connection.publish(key, &outgoing, || later, &mut || None).unwrap();
+    scripted.connection.handle_timeout(later);
+    assert_eq!(scripted.connection.poll_confirm(key, 1, || waiter(1)), Poll::Pending);
+    scripted.connection.handle_timeout(later + 20 * SECOND);
+    assert_eq!(
+        scripted.connection.poll_confirm(key, 1, || waiter(1)),
+        Poll::Ready(Outcome::Overdue)
+    );
+}
+
+#[test]
+fn whoever_gives_up_waiting_leaves_no_trace_in_the_line() {
+    let (mut scripted, key) = confirming();
+    let reason = ShortStr::new("low on memory").unwrap();
+    scripted.receive(0, &method::connection::Blocked { reason });
+    scripted.woken();
+    assert_eq!(publish(&mut scripted, key, b"x"), Accepted::Wait);
+    scripted.connection.forget_waiter(waiter(9));
+    scripted.receive(0, &method::connection::Unblocked {});
+    assert!(scripted.woken().is_empty());
 }

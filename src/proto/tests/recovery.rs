@@ -253,7 +253,7 @@ fn publishes_outstanding_at_the_cut_are_unknown_and_later_ones_wait_for_recovery
         body: &body,
     };
     let publish = |scripted: &mut Scripted| {
-        scripted.connection.publish(key, &outgoing, &mut || Some(waiter(8))).unwrap()
+        scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || Some(waiter(8))).unwrap()
     };
     assert_eq!(publish(&mut scripted), Accepted::Yes { tag: 1 });
     lose(&mut scripted);
@@ -298,12 +298,12 @@ fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
         sequence_at: None,
         body: &[],
     };
-    scripted.connection.publish(key, &outgoing, &mut || None).unwrap();
+    scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).unwrap();
     lose(&mut scripted);
     let commit = scripted.connection.request(scripted.now, key, Request::TxCommit, SECOND);
     assert_eq!(commit, Err(CallError::TransactionLost));
     assert_eq!(
-        scripted.connection.publish(key, &outgoing, &mut || None),
+        scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None),
         Err(CallError::TransactionLost)
     );
     redial(&mut scripted);
@@ -312,7 +312,7 @@ fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
     scripted.receive(1, &method::tx::SelectOk {});
     scripted.receive(1, &method::tx::RollbackOk {});
     assert_eq!(scripted.answer(rollback), Poll::Ready(Ok(Reply::Done)));
-    assert!(scripted.connection.publish(key, &outgoing, &mut || None).is_ok());
+    assert!(scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).is_ok());
 }
 
 #[test]
