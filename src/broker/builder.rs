@@ -5,8 +5,8 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::net::ToSocketAddrs;
 
 use super::{
-    Broker,
-    core::{Core, Limits, Name, User},
+    Broker, Permissions,
+    core::{Core, Limits, User},
     session::Terms,
     shared::{Shared, seed, wall_clock},
 };
@@ -41,22 +41,19 @@ impl Builder {
         }
     }
 
-    /// Adds a user who may open every virtual host. The first one replaces `guest`.
+    /// Adds a user who may do everything. The first user replaces `guest`.
     pub fn user(self, name: impl Into<String>, password: impl AsRef<[u8]>) -> Self {
-        self.user_on(name, password, [""; 0])
+        self.user_with(name, password, Permissions::all())
     }
 
-    /// Adds a user who may open these virtual hosts. The first user replaces `guest`.
-    pub fn user_on<V: AsRef<str>>(
+    /// Adds a user with these permissions. The first user replaces `guest`.
+    pub fn user_with(
         mut self,
         name: impl Into<String>,
         password: impl AsRef<[u8]>,
-        vhosts: impl IntoIterator<Item = V>,
+        permissions: Permissions,
     ) -> Self {
-        let user = User {
-            password: password.as_ref().to_vec(),
-            vhosts: vhosts.into_iter().map(|vhost| Name::from(vhost.as_ref())).collect(),
-        };
+        let user = User { password: password.as_ref().to_vec(), permissions };
         self.users.push((name.into(), user));
         self
     }
@@ -119,7 +116,7 @@ impl Builder {
         for vhost in &self.vhosts {
             core.add_vhost(vhost);
         }
-        let guest = User { password: b"guest".to_vec(), vhosts: Default::default() };
+        let guest = User { password: b"guest".to_vec(), permissions: Permissions::all() };
         if self.users.is_empty() {
             core.add_user("guest", guest);
         }

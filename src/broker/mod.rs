@@ -28,6 +28,7 @@ mod connection;
 mod core;
 mod faults;
 mod inspect;
+mod permissions;
 mod session;
 mod shared;
 
@@ -49,6 +50,7 @@ use tokio::{
 pub use builder::Builder;
 pub use faults::Faults;
 pub use inspect::{BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, QueueInfo};
+pub use permissions::{Names, Permissions};
 
 use connection::Connection;
 use shared::Shared;

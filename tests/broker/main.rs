@@ -4,5 +4,6 @@ mod differential;
 mod faults;
 mod handshake;
 mod messages;
+mod permissions;
 mod raw;
 mod refusals;

@@ -102,9 +102,14 @@ impl Raw {
     }
 
     /// From the protocol header to connection.open-ok, with heartbeats every so many seconds.
-    pub(crate) async fn tuned(mut self, heartbeat: u16) -> Raw {
+    pub(crate) async fn tuned(self, heartbeat: u16) -> Raw {
+        self.tuned_as(b"\0guest\0guest", heartbeat).await
+    }
+
+    /// The same as another user, whose response to PLAIN this is.
+    pub(crate) async fn tuned_as(mut self, response: &[u8], heartbeat: u16) -> Raw {
         self.write(&PROTOCOL_HEADER).await;
-        self.start_ok(b"\0guest\0guest").await;
+        self.start_ok(response).await;
         assert!(matches!(self.method().await.method(), Method::ConnectionTune(_)));
         let tune_ok = connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat };
         self.send(0, &tune_ok).await;

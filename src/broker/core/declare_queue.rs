@@ -10,6 +10,7 @@ use super::{
     topology::{assert_flag, clean, counted, decode, queue_entity},
 };
 use crate::{
+    broker::permissions::Access,
     fsm::Time,
     wire::{FieldTable, ReplyCode, ShortStr, Value, method::queue},
 };
@@ -52,6 +53,8 @@ impl Core {
         let vhost = self.vhost_of(at.conn)?;
         let vhost_name = vhost.name.clone();
         let entity = queue_entity(&name, &vhost_name);
+        self.assert_queue(at.conn, Access::Configure, &name)?;
+        let vhost = self.vhost_of(at.conn)?;
         if let Some(&id) = vhost.queues.get(&name) {
             self.assert_same_queue(at.conn, id, entity, method, &arguments)?;
             self.touch(id, now);
@@ -70,6 +73,10 @@ impl Core {
                 "invalid type '{}' for arg 'x-dead-letter-exchange' in {entity}",
                 super::arguments::type_name(other)
             )));
+        }
+        if let Some(Value::LongString(dead)) = arguments.get("x-dead-letter-exchange") {
+            self.assert_queue(at.conn, Access::Read, &name)?;
+            self.assert_exchange(at.conn, Access::Write, &Name::shared(dead.clone()))?;
         }
         let settings = Settings::read(entity, &arguments)?;
         assert_properties(entity, settings.kind, method, self.limits.transient_queues)?;

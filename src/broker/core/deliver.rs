@@ -16,6 +16,7 @@ use super::{
     topology::{counted, decode, queue_entity, vhost_name},
 };
 use crate::{
+    broker::permissions::Access,
     fsm::Time,
     wire::{FieldTable, ReplyCode, Value, method::basic},
 };
@@ -65,6 +66,7 @@ impl Core {
         if name == ANY_ADDRESS {
             return self.consume_replies(at, method, tag);
         }
+        self.assert_queue(at.conn, Access::Read, &name)?;
         let queue = self.find_queue(at.conn, &name)?;
         let arguments = decode(method.arguments)?;
         let consumer = self.new_consumer(at, queue, method, tag.clone(), &arguments, now)?;
@@ -107,6 +109,7 @@ impl Core {
         now: Time,
     ) -> Result<(), Refusal> {
         let name = self.named_queue(at, method.queue)?;
+        self.assert_queue(at.conn, Access::Read, &name)?;
         let id = self.find_queue(at.conn, &name)?;
         self.touch(id, now);
         self.expire(id, now);

@@ -46,7 +46,10 @@ impl Play {
     fn new(seed: u64) -> Self {
         let limits = Limits { backlog: 3_000, memory: Some(50_000), ..Limits::default() };
         let mut core = Core::new(limits, 1_000, seed);
-        core.add_user("u", User { password: Vec::new(), vhosts: BTreeSet::new() });
+        core.add_user(
+            "u",
+            User { password: Vec::new(), permissions: crate::broker::Permissions::all() },
+        );
         let mut play = Play { core, random: seed, now: Time::from_secs(1), conns: 0 };
         play.connect();
         play

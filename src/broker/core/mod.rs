@@ -10,6 +10,7 @@
 //! | consume, deliver, get | `deliver`, `queue`, `stream` |
 //! | ack, reject, requeue, recover, commit | `settle`, `transaction` |
 //! | expiry, length limits, dead letters | `lifetime`, `dead_letter` |
+//! | who may do what | `permission` |
 //! | what is there to be seen from outside | `inspect` |
 //! | the texts of refusals | `refusal` |
 
@@ -28,6 +29,7 @@ mod message;
 mod name;
 mod output;
 mod peer;
+mod permission;
 mod publish;
 mod queue;
 mod refusal;
@@ -54,7 +56,7 @@ use exchange::VHost;
 use peer::Peer;
 use queue::{ConsumerId, Queue, QueueId};
 
-use crate::fsm::Time;
+use crate::{broker::permissions::Permissions, fsm::Time};
 
 /// Names a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,8 +101,7 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) password: Vec<u8>,
-    /// The virtual hosts it may open; none listed is all of them.
-    pub(crate) vhosts: BTreeSet<Name>,
+    pub(crate) permissions: Permissions,
 }
 
 /// The broker's whole state.

@@ -1,6 +1,9 @@
 //! What the core holds for a connection: its channels, and what it is to be sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     At, ConnId, Core, Name, Output, Refusal, Reply,
@@ -9,6 +12,7 @@ use super::{
     queue::{ConsumerId, QueueId},
 };
 use crate::{
+    broker::permissions::Permissions,
     fsm::Time,
     wire::{MethodId, ReplyCode},
 };
@@ -28,6 +32,8 @@ pub(crate) struct Introduction {
 pub(crate) struct Peer {
     pub(crate) vhost: usize,
     pub(crate) user: Name,
+    /// None where nothing is forbidden.
+    pub(crate) permissions: Option<Arc<Permissions>>,
     cancel_notify: bool,
     blocked_notify: bool,
     /// Set by its first publish: only publishers are blocked.
@@ -106,21 +112,20 @@ impl Core {
         let Some(index) = self.vhost_index(vhost) else {
             return Err(Refusal::not_allowed(format_args!("vhost {vhost} not found")));
         };
-        let allowed = self
-            .users
-            .get(&who.user)
-            .is_some_and(|user| user.vhosts.is_empty() || user.vhosts.contains(vhost));
-        if !allowed {
+        let permissions = self.users.get(&who.user).map(|user| &user.permissions);
+        let Some(permissions) = permissions.filter(|given| given.opens(vhost.as_bytes())) else {
             return Err(Refusal::not_allowed(format_args!(
                 "access to vhost '{vhost}' refused for user '{}'",
                 who.user
             )));
-        }
+        };
+        let permissions = (!permissions.is_unlimited()).then(|| Arc::new(permissions.clone()));
         self.peers.insert(
             conn,
             Peer {
                 vhost: index,
                 user: who.user,
+                permissions,
                 cancel_notify: who.cancel_notify,
                 blocked_notify: who.blocked_notify,
                 publishes: false,

@@ -13,6 +13,7 @@ use super::{
     topology::exchange_entity,
 };
 use crate::{
+    broker::permissions::Access,
     fsm::Time,
     wire::{Properties, ReplyCode, method::basic},
 };
@@ -30,6 +31,9 @@ impl Core {
             return Err(Refusal::not_implemented("immediate=true"));
         }
         self.check_size(content.body.len())?;
+        if self.peers.get(&at.conn).is_some_and(|peer| peer.permissions.is_some()) {
+            self.assert_exchange(at.conn, Access::Write, &Name::from(method.exchange))?;
+        }
         let exchange = self.publishable(at, method.exchange.as_bytes())?;
         let message = Arc::new(self.message(at, exchange, method, content)?);
         if let Some(peer) = self.peers.get_mut(&at.conn) {

@@ -10,6 +10,7 @@ use super::{
     stream::Log,
 };
 use crate::{
+    broker::permissions::Access,
     fsm::Time,
     wire::{
         FieldTable, RawTable, ReplyCode, ShortStr, Value,
@@ -25,14 +26,19 @@ impl Core {
         method: &exchange::Declare<'_>,
     ) -> Result<(), Refusal> {
         let name = clean(method.exchange);
-        let vhost = self.vhost_of(at.conn)?;
         if method.passive {
             refuse_default(&name)?;
-            find_exchange(vhost, &name)?;
+            find_exchange(self.vhost_of(at.conn)?, &name)?;
         } else {
             let kind = ExchangeKind::read(method.kind.as_bytes())?;
             refuse_default(&name)?;
+            self.assert_exchange(at.conn, Access::Configure, &name)?;
             let arguments = decode(method.arguments)?;
+            if let Some(Value::LongString(alternate)) = arguments.get("alternate-exchange") {
+                self.assert_exchange(at.conn, Access::Read, &name)?;
+                self.assert_exchange(at.conn, Access::Write, &Name::shared(alternate.clone()))?;
+            }
+            let vhost = self.vhost_of(at.conn)?;
             match vhost.exchanges.get(&name) {
                 Some(exchange) => {
                     let entity = exchange_entity(&name, &vhost.name);
@@ -52,12 +58,14 @@ impl Core {
         method: &exchange::Delete<'_>,
     ) -> Result<(), Refusal> {
         let name = clean(method.exchange);
-        let vhost = self.vhost_of(at.conn)?;
         refuse_default(&name)?;
-        let entity = exchange_entity(&name, &vhost.name);
         if name.as_bytes().starts_with(b"amq.") {
+            let entity = exchange_entity(&name, &self.vhost_of(at.conn)?.name);
             return Err(Refusal::access(format_args!("deletion of system {entity} not allowed")));
         }
+        self.assert_exchange(at.conn, Access::Configure, &name)?;
+        let vhost = self.vhost_of(at.conn)?;
+        let entity = exchange_entity(&name, &vhost.name);
         if let Some(exchange) = vhost.exchanges.get(&name) {
             if method.if_unused && !exchange.bindings().is_empty() {
                 return Err(Refusal::precondition(format_args!("{entity} in use")));
@@ -145,6 +153,7 @@ impl Core {
         now: Time,
     ) -> Result<(), Refusal> {
         let name = self.named_queue(at, method.queue)?;
+        self.assert_queue(at.conn, Access::Read, &name)?;
         let id = self.find_queue(at.conn, &name)?;
         self.expire(id, now);
         self.settle_dead(now);
@@ -175,6 +184,7 @@ impl Core {
         now: Time,
     ) -> Result<(), Refusal> {
         let name = self.named_queue(at, method.queue)?;
+        self.assert_queue(at.conn, Access::Configure, &name)?;
         let vhost = self.vhost_of(at.conn)?;
         let Some(&id) = vhost.queues.get(&name) else {
             self.answer(at, method.no_wait, Reply::QueueDeleteOk(0));
@@ -297,7 +307,9 @@ impl Core {
                 "cannot bind or unbind to a volatile (direct reply-to) queue",
             ));
         }
+        self.assert_queue(conn, Access::Write, &name)?;
         refuse_default(source)?;
+        self.assert_exchange(conn, Access::Read, source)?;
         let arguments = decode(arguments)?;
         if !add && !self.vhost_of(conn)?.queues.contains_key(&name) {
             return Ok(());
@@ -315,8 +327,10 @@ impl Core {
         arguments: RawTable<'_>,
         add: bool,
     ) -> Result<(), Refusal> {
+        self.assert_exchange(conn, Access::Write, &destination)?;
         refuse_default(&destination)?;
         refuse_default(source)?;
+        self.assert_exchange(conn, Access::Read, source)?;
         let arguments = decode(arguments)?;
         let vhost = self.vhost_of(conn)?;
         if add {

@@ -1,7 +1,7 @@
 //! Octets that no client should send: none of them ends in a panic, and none makes the session
 //! hold more than has arrived.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
@@ -18,7 +18,10 @@ use crate::{
 /// A core with one user, and a session that has just been accepted.
 fn scene() -> (Core, Session) {
     let mut core = Core::new(Limits::default(), 0, 7);
-    core.add_user("guest", User { password: b"guest".to_vec(), vhosts: BTreeSet::new() });
+    core.add_user(
+        "guest",
+        User { password: b"guest".to_vec(), permissions: crate::broker::Permissions::all() },
+    );
     let terms = Terms {
         channel_max: 10,
         frame_max: 16_384,

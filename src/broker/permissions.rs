@@ -1,0 +1,128 @@
+//! What a user may do, as RabbitMQ divides it: configure, write and read, by the names of
+//! queues and exchanges.
+
+use std::collections::BTreeSet;
+
+/// The permissions of a user. Without limits until some are set.
+///
+/// ```
+/// use hopmq::broker::{Broker, Names, Permissions};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// let reader = Permissions::all().configure(Names::None).write(Names::Prefix("replies.".into()));
+/// let broker = Broker::builder()
+///     .user("admin", "secret")
+///     .user_with("reader", "secret", reader.vhosts(["/"]))
+///     .bind("127.0.0.1:0")
+///     .await?;
+/// # drop(broker);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use = "permissions are given to a user"]
+pub struct Permissions {
+    vhosts: Option<BTreeSet<String>>,
+    configure: Names,
+    write: Names,
+    read: Names,
+}
+
+/// A set of names, where RabbitMQ has a regular expression.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Names {
+    /// Every name.
+    All,
+    /// No name.
+    None,
+    /// Every name that begins so.
+    Prefix(String),
+    /// These names. The default exchange is called `amq.default` here.
+    Exactly(BTreeSet<String>),
+}
+
+/// What a permission is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Configure,
+    Write,
+    Read,
+}
+
+impl Permissions {
+    /// Everything everywhere.
+    pub fn all() -> Self {
+        Permissions { vhosts: None, configure: Names::All, write: Names::All, read: Names::All }
+    }
+
+    /// Only these virtual hosts.
+    pub fn vhosts<V: Into<String>>(mut self, names: impl IntoIterator<Item = V>) -> Self {
+        self.vhosts = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Declares and deletes only what has such a name.
+    pub fn configure(mut self, names: Names) -> Self {
+        self.configure = names;
+        self
+    }
+
+    /// Publishes only to exchanges, and binds only queues, with such a name.
+    pub fn write(mut self, names: Names) -> Self {
+        self.write = names;
+        self
+    }
+
+    /// Consumes only from queues, and binds only from exchanges, with such a name.
+    pub fn read(mut self, names: Names) -> Self {
+        self.read = names;
+        self
+    }
+
+    pub(super) fn opens(&self, vhost: &[u8]) -> bool {
+        self.vhosts
+            .as_ref()
+            .is_none_or(|allowed| allowed.iter().any(|name| name.as_bytes() == vhost))
+    }
+
+    /// Whether nothing in an open virtual host is forbidden.
+    pub(super) fn is_unlimited(&self) -> bool {
+        [&self.configure, &self.write, &self.read].into_iter().all(|names| *names == Names::All)
+    }
+
+    pub(super) fn allows(&self, access: Access, name: &[u8]) -> bool {
+        let names = match access {
+            Access::Configure => &self.configure,
+            Access::Write => &self.write,
+            Access::Read => &self.read,
+        };
+        names.contains(name)
+    }
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Permissions::all()
+    }
+}
+
+impl Names {
+    fn contains(&self, name: &[u8]) -> bool {
+        match self {
+            Names::All => true,
+            Names::None => false,
+            Names::Prefix(prefix) => name.starts_with(prefix.as_bytes()),
+            Names::Exactly(names) => names.iter().any(|known| known.as_bytes() == name),
+        }
+    }
+}
+
+impl Access {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Access::Configure => "configure",
+            Access::Write => "write",
+            Access::Read => "read",
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a user may not do is refused in RabbitMQ's words.
+
+use hopmq::{
+    broker::{Broker, Names, Permissions},
+    wire::{
+        FieldTable, RawTable,
+        method::{basic, queue},
+    },
+};
+
+use crate::raw::{Raw, short};
+
+#[tokio::test]
+async fn configure_write_and_read_are_told_apart() {
+    let limited = Permissions::all()
+        .configure(Names::None)
+        .write(Names::Exactly(["amq.default".to_owned()].into()))
+        .read(Names::Prefix("in".to_owned()));
+    let broker = Broker::builder()
+        .user("guest", "guest")
+        .user_with("limited", "secret", limited)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut guest = Raw::connect(&broker).await;
+    for name in ["inbox", "other"] {
+        guest.declare(1, name, &FieldTable::new()).await;
+    }
+    let mut raw = Raw::dial(&broker).await.tuned_as(b"\0limited\0secret", 0).await;
+    raw.open_channel(1).await;
+
+    let declare = queue::Declare {
+        queue: short("mine"),
+        passive: false,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        no_wait: false,
+        arguments: RawTable::EMPTY,
+    };
+    raw.send(1, &declare).await;
+    raw.channel_closes(
+        1,
+        403,
+        "ACCESS_REFUSED - configure access to queue 'mine' in vhost '/' refused for user 'limited'",
+    )
+    .await;
+    raw.open_channel(1).await;
+    raw.publish(1, "amq.topic", "k", b"").await;
+    raw.channel_closes(
+        1,
+        403,
+        "ACCESS_REFUSED - write access to exchange 'amq.topic' in vhost '/' refused for user \
+         'limited'",
+    )
+    .await;
+    raw.open_channel(1).await;
+    raw.send(1, &basic::Get { queue: short("other"), no_ack: true }).await;
+    raw.channel_closes(
+        1,
+        403,
+        "ACCESS_REFUSED - read access to queue 'other' in vhost '/' refused for user 'limited'",
+    )
+    .await;
+
+    raw.open_channel(1).await;
+    raw.publish(1, "", "inbox", b"allowed").await;
+    assert_eq!(raw.get(1, "inbox", true).await.unwrap().body, b"allowed");
+}
