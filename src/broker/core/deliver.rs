@@ -12,7 +12,7 @@ use super::{
     queue::{Consumer, ConsumerId, Entry, Queue, QueueId},
     refusal::Entity,
     reply_to::ANY_ADDRESS,
-    stream::{Log, start_of},
+    stream::{Filter, Log, start_of},
     topology::{counted, decode, queue_entity, vhost_name},
 };
 use crate::{
@@ -257,6 +257,7 @@ impl Core {
         match &queue.log {
             Some(log) => {
                 assert_stream_consumer(entity, &consumer)?;
+                consumer.filter = Filter::read(arguments).map(Arc::new);
                 consumer.offset = log.start(start_of(entity, arguments, now, self.epoch)?);
             }
             None => assert_not_exclusive(entity, queue, method.exclusive)?,
@@ -300,8 +301,15 @@ struct Parcel {
 fn take(queue: &mut Queue, id: ConsumerId) -> Option<(&Consumer, Parcel)> {
     let parcel = match &queue.log {
         Some(log) => {
-            let offset = queue.consumers.get_mut(id)?.offset;
-            read(log, offset)?
+            let consumer = queue.consumers.get_mut(id)?;
+            match read(log, consumer.offset, consumer.filter.as_deref()) {
+                Some(parcel) => parcel,
+                None => {
+                    // All that is there was looked at, and need not be again.
+                    consumer.offset = consumer.offset.max(log.end());
+                    return None;
+                }
+            }
         }
         None => {
             let entry = queue.ready.pop()?;
@@ -320,8 +328,8 @@ fn take(queue: &mut Queue, id: ConsumerId) -> Option<(&Consumer, Parcel)> {
     Some((consumer, parcel))
 }
 
-fn read(log: &Log, offset: u64) -> Option<Parcel> {
-    let (offset, message) = log.read(offset)?;
+fn read(log: &Log, offset: u64, filter: Option<&Filter>) -> Option<Parcel> {
+    let (offset, message) = log.read(offset, filter)?;
     let header = Value::I64(i64::try_from(offset).unwrap_or(i64::MAX));
     let properties = Some(message.stream_properties(header));
     let message = Arc::clone(message);
@@ -393,11 +401,11 @@ fn priority_of(
     arguments: &FieldTable,
 ) -> Result<i32, Refusal> {
     let (foreign, module) = match kind {
-        QueueKind::Classic => ("x-stream-offset", "rabbit_classic_queue"),
-        QueueKind::Quorum => ("x-stream-offset", "rabbit_quorum_queue"),
-        QueueKind::Stream => ("x-priority", "rabbit_stream_queue"),
+        QueueKind::Classic => (STREAM_ARGUMENTS, "rabbit_classic_queue"),
+        QueueKind::Quorum => (STREAM_ARGUMENTS, "rabbit_quorum_queue"),
+        QueueKind::Stream => (&["x-priority"][..], "rabbit_stream_queue"),
     };
-    if arguments.get(foreign).is_some() {
+    if let Some(foreign) = foreign.iter().find(|name| arguments.get(name).is_some()) {
         return Err(Refusal::precondition(format_args!(
             "invalid arg '{foreign}' for {entity} of queue type {module}"
         )));
@@ -446,3 +454,7 @@ fn assert_not_exclusive(entity: Entity<'_>, queue: &Queue, exclusive: bool) -> R
     }
     Ok(())
 }
+
+/// What only consumers of streams may say.
+const STREAM_ARGUMENTS: &[&str] =
+    &["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];

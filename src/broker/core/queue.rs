@@ -6,7 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{ConnId, arguments::Settings, message::Message, name::Name, stream::Log};
+use super::{
+    ConnId,
+    arguments::Settings,
+    message::Message,
+    name::Name,
+    stream::{Filter, Log},
+};
 use crate::{fsm::Time, wire::FieldTable};
 
 /// Names a queue for good: ids are not used again.
@@ -176,6 +182,8 @@ pub(crate) struct Consumer {
     pub(crate) unacked: u32,
     /// The next offset it reads of a stream.
     pub(crate) offset: u64,
+    /// What it wants of a stream; none is everything.
+    pub(crate) filter: Option<Arc<Filter>>,
     /// Whether it stands in the ring, waiting for messages.
     waiting: bool,
     /// Whether its channel or connection has noted that it waits for them.
@@ -195,6 +203,7 @@ impl Consumer {
             prefetch: 0,
             unacked: 0,
             offset: 0,
+            filter: None,
             waiting: false,
             noted: false,
         }

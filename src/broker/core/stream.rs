@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use super::{arguments::parse_age, message::Message, refusal::Entity, refusal::Refusal};
 use crate::{
     fsm::Time,
@@ -79,11 +81,23 @@ impl Log {
         self.first + self.entries.len() as u64
     }
 
-    /// The message at an offset, or the first one kept after it.
-    pub(crate) fn read(&self, offset: u64) -> Option<(u64, &Arc<Message>)> {
+    /// The message at an offset, or the first one after it that is kept and that the filter
+    /// lets through.
+    pub(crate) fn read(
+        &self,
+        offset: u64,
+        filter: Option<&Filter>,
+    ) -> Option<(u64, &Arc<Message>)> {
         let offset = offset.max(self.first);
         let index = usize::try_from(offset - self.first).ok()?;
-        self.entries.get(index).map(|entry| (offset, &entry.message))
+        let found = match filter {
+            None => index,
+            Some(filter) => {
+                let later = self.entries.iter().skip(index);
+                index + later.map(|entry| &entry.message).position(|have| filter.admits(have))?
+            }
+        };
+        self.entries.get(found).map(|entry| (self.first + found as u64, &entry.message))
     }
 
     /// The offset at which a consumer begins.
@@ -96,6 +110,38 @@ impl Log {
             Start::Since(time) => {
                 self.first + self.entries.partition_point(|entry| entry.at < time) as u64
             }
+        }
+    }
+}
+
+/// What a consumer wants of a stream: messages by the value of their header
+/// `x-stream-filter-value`. RabbitMQ leaves out whole chunks where none can match; here every
+/// message is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    values: Vec<Bytes>,
+    /// Whether messages without a value are wanted, too.
+    unfiltered: bool,
+}
+
+impl Filter {
+    /// Reads `x-stream-filter` and `x-stream-match-unfiltered`.
+    pub(crate) fn read(arguments: &FieldTable) -> Option<Self> {
+        let values = match arguments.get("x-stream-filter")? {
+            Value::LongString(value) => vec![value.clone()],
+            Value::Array(values) => {
+                values.iter().filter_map(|value| value.as_bytes().cloned()).collect()
+            }
+            _ => return None,
+        };
+        let unfiltered = arguments.get("x-stream-match-unfiltered") == Some(&Value::Bool(true));
+        Some(Filter { values, unfiltered })
+    }
+
+    fn admits(&self, message: &Message) -> bool {
+        match message.headers().get("x-stream-filter-value") {
+            Some(Value::LongString(value)) => self.values.contains(value),
+            _ => self.unfiltered,
         }
     }
 }

@@ -218,6 +218,27 @@ pub(super) fn all() -> Vec<Script> {
             s.nack(5, false, true).await;
             s.delete("").await;
         }),
+        script!("stream-filter", since(4, 0), |s| {
+            s.queue("", stream()).await;
+            let name = s.own("");
+            for value in ["red", "green", "red", "blue"] {
+                let properties = headers([("x-stream-filter-value", text(value))]);
+                s.publish_with("", &name, false, properties, value).await;
+            }
+            s.publish("", &name, "none").await;
+            s.qos(10, false).await;
+            let from = |fields: [(&'static str, Value); 2]| {
+                table(fields).with("x-stream-offset", "first").unwrap()
+            };
+            let red = [("x-stream-filter", text("red")), ("other", text(""))];
+            s.consume("", "red", false, from(red)).await;
+            let cancel = method::basic::Cancel { consumer_tag: short("red"), no_wait: false };
+            s.send(1, &cancel).await;
+            let values = Value::Array(vec![text("green"), text("blue")]);
+            let some = [("x-stream-filter", values), ("x-stream-match-unfiltered", true.into())];
+            s.consume("", "some", false, from(some)).await;
+            s.delete("").await;
+        }),
         script!("exclusive", |s| {
             let name = s.own("");
             s.declare(&name, false, true, false, none()).await;
