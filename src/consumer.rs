@@ -19,7 +19,7 @@ use crate::{
     chan::{Chan, ChanInner, ChanState},
     delivery::{Delivery, Source},
     error::{ConsumeError, Error},
-    message::Received,
+    message::{DIRECT_REPLY_TO, Received},
     proto::{Arrival, ConsumeSpec, ConsumerEnd, ConsumerKey, Reply, Request, WaiterId},
     queue::{
         CanConsumeAutomatically, CanConsumeExclusively, CanGet, Classic, HasOffsets, Offset, Queue,
@@ -175,6 +175,20 @@ impl ConsumeOptions {
             _ => Err(Error::Closed),
         })
     }
+}
+
+/// Consumes direct replies: automatic, as the broker demands, and without a queue of its own
+/// (<https://www.rabbitmq.com/docs/direct-reply-to>).
+pub(crate) fn consume_replies(chan: Arc<ChanInner>) -> Call<AutomaticConsumer> {
+    let queue = ShortString::from_static(DIRECT_REPLY_TO);
+    let options = ConsumeOptions {
+        chan,
+        checked: queue.as_ref().map(|_| ()).map_err(|error| UsageError::from(*error)),
+        queue: queue.unwrap_or_default(),
+        exclusive: false,
+        arguments: FieldTable::new(),
+    };
+    options.start(None, true, |deliveries| AutomaticConsumer { deliveries })
 }
 
 /// A stream queue's consumer that has no prefetch yet; RabbitMQ demands one

@@ -118,6 +118,35 @@ impl Receipt {
         self.settle(Settlement::Reject)
     }
 
+    pub(crate) fn chan(&self) -> &Arc<ChanInner> {
+        &self.source.chan
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// Settles receipts of one channel under one lock, all of them, and gives the first error.
+    pub(crate) fn settle_all(receipts: &mut [Receipt], how: Settlement) -> Result<(), Error> {
+        let Some(chan) = receipts.first().map(|first| first.source.chan.clone()) else {
+            return Ok(());
+        };
+        let settled = chan.handle.with(|state| {
+            let mut result = Ok(());
+            for receipt in receipts {
+                receipt.open = false;
+                let (epoch, tag) = (receipt.epoch, receipt.tag);
+                result = result.and(state.connection.settle(chan.key, epoch, tag, how));
+            }
+            result
+        });
+        settled.map_err(|error| Error::from_settle(error, chan.handle.last_error()))
+    }
+
     fn settle(mut self, how: Settlement) -> Result<(), Error> {
         self.send(how)
     }

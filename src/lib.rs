@@ -17,7 +17,11 @@ mod uri;
 mod driver;
 
 #[cfg(feature = "client")]
+mod any;
+#[cfg(feature = "client")]
 mod arguments;
+#[cfg(feature = "client")]
+mod batch;
 #[cfg(feature = "client")]
 mod binding;
 #[cfg(feature = "client")]
@@ -28,6 +32,8 @@ pub mod capability;
 mod chan;
 #[cfg(feature = "client")]
 mod confirm;
+#[cfg(feature = "client")]
+mod confirms;
 #[cfg(feature = "client")]
 mod conn;
 #[cfg(feature = "client")]
@@ -47,7 +53,11 @@ mod name;
 #[cfg(feature = "client")]
 mod publish;
 #[cfg(feature = "client")]
+mod publisher;
+#[cfg(feature = "client")]
 pub mod queue;
+#[cfg(feature = "client")]
+mod rpc;
 #[cfg(feature = "client")]
 mod sealed;
 #[cfg(feature = "client")]
@@ -60,6 +70,10 @@ mod watch;
 #[cfg(feature = "broker")]
 pub mod broker;
 
+#[cfg(feature = "client")]
+pub use any::{AnyChan, OtherState};
+#[cfg(feature = "client")]
+pub use batch::Batch;
 #[cfg(feature = "client")]
 pub use binding::{BindingArgument, BindingTarget, Match, Pattern, RawBinding, Weight};
 
@@ -77,6 +91,8 @@ pub use config::{
 };
 #[cfg(feature = "client")]
 pub use confirm::{Confirm, ConfirmError};
+#[cfg(feature = "client")]
+pub use confirms::{AllConfirms, Confirms};
 #[cfg(feature = "client")]
 pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected, Ended};
 #[cfg(feature = "client")]
@@ -101,8 +117,15 @@ pub use name::{Declare, Name, Passive};
 #[cfg(feature = "client")]
 pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
 #[cfg(feature = "client")]
+pub use publisher::Publisher;
+#[cfg(feature = "client")]
 pub use queue::{
     Classic, DeadLetter, Overflow, Queue, QueueDeclaration, Quorum, SingleActive, Stream,
+};
+#[cfg(feature = "client")]
+pub use rpc::{
+    PendingReply, Replied, ReplyError, Request, Responder, RpcCall, RpcClient, RpcError,
+    ServeError, StartRpc,
 };
 #[cfg(feature = "client")]
 pub use uri::{Uri, UriError, UriPart};

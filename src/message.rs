@@ -20,6 +20,10 @@ use crate::{
     wire::{FieldTable, Headers, Properties, ShortString, Value},
 };
 
+/// The address that stands for the reply consumer of the publishing channel
+/// (<https://www.rabbitmq.com/docs/direct-reply-to>).
+pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
 /// A message to be published: a body, and properties.
 ///
 /// It is **persistent** unless made [transient](Message::transient): a confirmed message then
@@ -171,8 +175,8 @@ impl Message {
     pub fn reply_to(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
         // 406 "fast reply consumer does not exist", unless this channel has one.
-        if name == "amq.rabbitmq.reply-to" {
-            let name = ShortString::from_static("amq.rabbitmq.reply-to").unwrap_or_default();
+        if name == DIRECT_REPLY_TO {
+            let name = ShortString::from_static(DIRECT_REPLY_TO).unwrap_or_default();
             self.fail(UsageError::ReservedName { what: "reply-to", name });
             return self;
         }
@@ -271,6 +275,20 @@ impl Message {
         let more = (properties != Properties::default())
             .then(|| Box::new(More { properties, headers: FieldTable::new(), problem: None }));
         Message { body: content.into_body(), persistence, more }
+    }
+
+    /// A request of the RPC client: the broker puts the client's own address in place of this one.
+    pub(crate) fn asking_for_reply(mut self, number: u64) -> Self {
+        let properties = &mut self.more().properties;
+        properties.reply_to = ShortString::from_static(DIRECT_REPLY_TO).ok();
+        properties.correlation_id = ShortString::new(number.to_string()).ok();
+        self
+    }
+
+    /// A reply: it carries the correlation id of its request, and no other.
+    pub(crate) fn answering(mut self, correlation: Option<ShortString>) -> Self {
+        self.more().properties.correlation_id = correlation;
+        self
     }
 
     fn more(&mut self) -> &mut More {

@@ -51,7 +51,7 @@ impl<S: ChanState> Chan<S> {
         R: RouteTo<'a, X>,
         Self: InConfirmMode,
     {
-        Publish { handover: Handover::new(self.inner(), exchange, route, message.into()) }
+        Publish::on(self.inner(), exchange, route, message.into())
     }
 
     /// Publishes a message that nobody vouches for: it may be lost, and nobody will tell.
@@ -109,6 +109,17 @@ pub struct Publish<'a> {
 #[derive(Debug)]
 pub struct PublishUnconfirmed<'a> {
     handover: Handover<'a>,
+}
+
+impl<'a> Publish<'a> {
+    pub(crate) fn on<X>(
+        chan: &'a Arc<ChanInner>,
+        exchange: &'a Exchange<X>,
+        route: impl RouteTo<'a, X>,
+        message: Message,
+    ) -> Self {
+        Publish { handover: Handover::new(chan, exchange, route, message) }
+    }
 }
 
 macro_rules! options {

@@ -137,6 +137,8 @@ pub const CHAN: Table = Table {
         chan("confirm_select", "CanSelectMode", &[("Open", "Confirming")]),
         chan("tx_select", "CanSelectMode", &[("Open", "Transactional")]),
         chan("publish", "InConfirmMode", &[("Confirming", "Confirming")]),
+        chan("publisher", "InConfirmMode", &[("Confirming", "Confirming")]),
+        chan("rpc_client", "InConfirmMode", &[("Confirming", "Confirming")]),
         chan("publish_unconfirmed", "InPlainMode", &[("Open", "Open")]),
         chan("returns", "HasReturns", &[("Open", "Open"), ("Transactional", "Transactional")]),
         chan("publish_in_tx", "InTransactionMode", &[("Transactional", "Transactional")]),
