@@ -19,8 +19,10 @@ use crate::{
     chan::{Chan, ChanInner, ChanState},
     delivery::{Delivery, Source},
     error::{ConsumeError, Error},
-    message::{DIRECT_REPLY_TO, Received},
-    proto::{Arrival, ConsumeSpec, ConsumerEnd, ConsumerKey, Reply, Request, WaiterId},
+    message::Received,
+    proto::{
+        Arrival, ConsumeSpec, ConsumerEnd, ConsumerKey, DIRECT_REPLY_TO, Reply, Request, WaiterId,
+    },
     queue::{
         CanConsumeAutomatically, CanConsumeExclusively, CanGet, Classic, HasOffsets, Offset, Queue,
         QueueKind, Quorum, SingleActive, Stream as StreamQueue, TakesConsumerPriority,

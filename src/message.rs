@@ -14,15 +14,11 @@ pub use received::Received;
 
 use crate::{
     arguments::millis,
-    proto::{Body, Content, SEQUENCE_HEADER},
+    proto::{Body, Content, DIRECT_REPLY_TO, SEQUENCE_HEADER},
     queue::Queue,
     usage::UsageError,
     wire::{FieldTable, Headers, Properties, ShortString, Value},
 };
-
-/// The address that stands for the reply consumer of the publishing channel
-/// (<https://www.rabbitmq.com/docs/direct-reply-to>).
-pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// A message to be published: a body, and properties.
 ///

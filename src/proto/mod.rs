@@ -43,7 +43,7 @@ mod tests;
 pub use assembly::{Assembly, Partial};
 pub use batch::{Batch, SPLICE_FROM};
 pub use calls::{CallId, Calls};
-pub use channel::{ReturnedContent, SEQUENCE_HEADER, SettleError, Settlement};
+pub use channel::{DIRECT_REPLY_TO, ReturnedContent, SEQUENCE_HEADER, SettleError, Settlement};
 pub use channel_machine::{
     ChannelBehaviour, ChannelEvent, ChannelMachine, ChannelState, ChannelTransition, Operation,
 };

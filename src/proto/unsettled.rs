@@ -23,12 +23,14 @@ pub struct Unsettled {
     /// The highest tag that one multiple ack can cover.
     due: Option<u64>,
     outstanding: usize,
+    /// The last delivery was a direct reply, which had the next tag without using it up.
+    replied: bool,
 }
 
 impl Default for Unsettled {
     /// Delivery tags start at 1 (1.1).
     fn default() -> Self {
-        Unsettled { base: 1, tags: VecDeque::new(), due: None, outstanding: 0 }
+        Unsettled { base: 1, tags: VecDeque::new(), due: None, outstanding: 0, replied: false }
     }
 }
 
@@ -46,16 +48,36 @@ pub enum Ack {
 impl Unsettled {
     /// Notes a delivery. False when its tag is not the next one, which breaks the protocol.
     pub fn delivered(&mut self, tag: u64, owes_ack: bool) -> bool {
-        if tag != self.base + self.tags.len() as u64 {
+        if !self.is_next(tag) {
             return false;
         }
+        self.push(owes_ack);
+        true
+    }
+
+    /// Notes a direct reply, which owes nothing. RabbitMQ gives it the next tag, and gives the same
+    /// tag to the next delivery; a broker that counts it is understood as well.
+    pub fn replied(&mut self, tag: u64) -> bool {
+        self.replied = self.is_next(tag);
+        self.replied
+    }
+
+    fn is_next(&mut self, tag: u64) -> bool {
+        let next = self.base + self.tags.len() as u64;
+        if std::mem::take(&mut self.replied) && tag == next + 1 {
+            self.push(false);
+            return true;
+        }
+        tag == next
+    }
+
+    fn push(&mut self, owes_ack: bool) {
         if !owes_ack && self.tags.is_empty() {
             self.base += 1;
-            return true;
+            return;
         }
         self.outstanding += usize::from(owes_ack);
         self.tags.push_back(if owes_ack { Tag::Unsettled } else { Tag::Done });
-        true
     }
 
     /// The number of deliveries that wait for their settlement.
@@ -165,6 +187,22 @@ mod tests {
         assert!(unsettled.delivered(3, false));
         assert_eq!(unsettled.ack(2), Ack::Merged);
         assert_eq!(unsettled.take_due(), Some(2), "the last tag that the broker awaits");
+    }
+
+    #[test]
+    fn a_direct_reply_uses_its_tag_up_or_does_not() {
+        for counted in [0, 1] {
+            let mut unsettled = delivered(1);
+            assert!(unsettled.replied(2));
+            assert!(unsettled.replied(2 + counted));
+            let next = 2 + 2 * counted;
+            assert!(unsettled.delivered(next, true), "counted: {counted}");
+            assert!(!unsettled.delivered(next + 2, true));
+            assert_eq!([unsettled.ack(1), unsettled.ack(next)], [Ack::Merged, Ack::Merged]);
+            assert_eq!(unsettled.take_due(), Some(next));
+        }
+        assert!(!delivered(1).replied(1));
+        assert!(!delivered(1).replied(3));
     }
 
     #[test]

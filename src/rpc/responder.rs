@@ -11,12 +11,13 @@ use std::{
 use futures_core::Stream;
 
 use crate::{
-    confirm::{ConfirmError, Unconfirmed},
+    confirm::ConfirmError,
     consumer::{Consumer, Next},
     delivery::{Delivery, Receipt},
-    error::{ConsumeError, Error, Failed},
+    error::{ConsumeError, Error, Failed, Unconfirmed},
     exchange::Exchange,
     message::{Message, Received},
+    proto::DIRECT_REPLY_TO,
     publisher::Publisher,
     wire::ShortString,
 };
@@ -135,7 +136,8 @@ pub struct PendingReply {
 pub enum Replied {
     /// The broker took it.
     Taken,
-    /// Nobody waits for it any more: the requester is gone.
+    /// The queue that it should go to is gone. Of direct reply-to RabbitMQ does not tell: a reply
+    /// whose requester is gone counts as taken there.
     NobodyWaits,
 }
 
@@ -187,7 +189,7 @@ impl Request {
 
     /// Sends the reply and waits until the broker has taken it; then the request is acked.
     ///
-    /// The reply's correlation id is the request's. When the requester is gone, the request is
+    /// The reply's correlation id is the request's. When the reply's queue is gone, the request is
     /// acked all the same: [`Replied::NobodyWaits`].
     ///
     /// # Errors
@@ -227,8 +229,13 @@ impl PendingReply {
         let PendingReply { receipt, replies, address, correlation } = self;
         let default = Exchange::default_exchange();
         let reply = reply.into().answering(correlation);
-        // Mandatory: the broker returns a reply that nobody waits for.
-        let sent = replies.publish(&default, &address, reply).mandatory().await;
+        let mut publish = replies.publish(&default, &address, reply);
+        // Mandatory, so that the broker returns a reply whose queue is gone. RabbitMQ returns every
+        // mandatory direct reply, also one that it has delivered.
+        if !address.as_str().starts_with(DIRECT_REPLY_TO) {
+            publish = publish.mandatory();
+        }
+        let sent = publish.await;
         let outcome = match sent.map_err(ReplyError::NotSent) {
             Ok(confirm) => match confirm.await {
                 Ok(()) => Ok(Replied::Taken),

@@ -135,17 +135,37 @@ async fn a_dropped_call_frees_its_place(conn: Conn<Connected>) -> Result {
     Ok(())
 }
 
-async fn a_reply_to_a_requester_that_is_gone_says_so(conn: Conn<Connected>) -> Result {
+async fn a_reply_to_a_queue_that_is_gone_says_so(conn: Conn<Connected>) -> Result {
     let (queue, mut responder) = responder(&conn).await?;
-    let asking = conn.open_channel().await?.confirm_select().await?.rpc_client().await?;
+    let chan = conn.open_channel().await?.confirm_select().await?;
+    let replies = chan.declare(Queue::server_named()).await?;
+    let request = Message::new(b"?").reply_to_queue(&replies);
+    chan.publish(&Exchange::default_exchange(), &queue, request).await?.await?;
+    chan.delete_queue(&replies).await?;
+    let request = responder.next().await.ok_or("the consumer ended")??;
+    assert_eq!(request.reply(*b"too late").await?, Replied::NobodyWaits);
+    assert_eq!(chan.counts(&queue).await?.messages, 0, "it is settled all the same");
+    Ok(())
+}
+
+async fn a_reply_to_a_client_that_is_gone_harms_nobody(conn: Conn<Connected>) -> Result {
+    let (queue, mut responder) = responder(&conn).await?;
+    let asking = client(&conn).await?;
     let default = Exchange::default_exchange();
     let after = Duration::from_millis(20);
     asking.call(&default, &queue, *b"?").within(after).await.unwrap_err();
     let request = responder.next().await.ok_or("the consumer ended")??;
     drop(asking);
-    // The client's channel closes on its own time.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(request.reply(*b"too late").await?, Replied::NobodyWaits);
+    request.reply(*b"too late").await?;
+    let asking = client(&conn).await?;
+    let next = asking.call(&default, &queue, *b"again");
+    let answering = async {
+        let request = responder.next().await.ok_or("the consumer ended")??;
+        Result::Ok(request.reply(*b"in time").await?)
+    };
+    let (reply, answered) = tokio::join!(next, answering);
+    answered?;
+    assert_eq!(reply?.body().into_bytes(), b"in time"[..]);
     Ok(())
 }
 
@@ -192,7 +212,8 @@ on_both_brokers!(
     a_late_reply_is_ignored_and_counted,
     further_calls_wait_for_a_place,
     a_dropped_call_frees_its_place,
-    a_reply_to_a_requester_that_is_gone_says_so,
+    a_reply_to_a_queue_that_is_gone_says_so,
+    a_reply_to_a_client_that_is_gone_harms_nobody,
     what_asks_for_no_reply_is_rejected,
     the_end_of_the_channel_ends_every_call,
 );

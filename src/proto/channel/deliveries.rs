@@ -70,7 +70,11 @@ impl Channel {
         let consumer =
             self.consumers.iter_mut().find(|consumer| consumer.number == number).ok_or(unknown)?;
         let automatic = consumer.spec.automatic;
-        if !self.unsettled.delivered(tag, !automatic) {
+        let in_turn = match consumer.spec.queue.as_str() {
+            DIRECT_REPLY_TO => self.unsettled.replied(tag),
+            _ => self.unsettled.delivered(tag, !automatic),
+        };
+        if !in_turn {
             return Err(self.unexpected(basic::Deliver::ID));
         }
         let was_over = consumer.bytes() > core.limits.consumer_bytes;

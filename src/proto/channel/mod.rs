@@ -30,6 +30,10 @@ mod deliveries;
 mod publishes;
 mod recovery;
 
+/// The queue that stands for the reply consumer of a channel
+/// (<https://www.rabbitmq.com/docs/direct-reply-to>).
+pub const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
 /// The private header by which a returned message finds its publish: basic.return carries no tag.
 pub const SEQUENCE_HEADER: &str = "x-hopmq-sequence";
 
