@@ -48,9 +48,10 @@ impl<S: ChanState> Chan<S> {
     ///
     /// # Errors
     /// Why the channel ended; then nothing remains of it.
-    pub fn rpc_client(self) -> StartRpc
+    #[rustfmt::skip]
+    pub fn rpc_client(self) -> StartRpc // needs an owned `Chan`: `let client = chan.rpc_client().await?;`
     where
-        Self: InConfirmMode, // takes the Chan<Confirming> by value
+        Self: InConfirmMode,
     {
         let chan = self.inner().clone();
         StartRpc { call: consume_replies(chan.clone()), chan, max_calls: DEFAULT_MAX_CALLS }
