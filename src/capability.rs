@@ -74,7 +74,7 @@ impl InConfirmMode for Chan<Confirming> {}
 /// A channel in a transaction: `Chan<Transactional>`.
 #[diagnostic::on_unimplemented(
     message = "this channel is not transactional",
-    label = "this is a `{Self}`; transactions need a `Chan<Transactional>`",
+    label = "this is a `{Self}`; a transaction needs a `Chan<Transactional>`",
     note = "on a `Chan<Open>`, first write `let chan = chan.tx_select().await?;`",
     note = "instead of a `Chan<Confirming>`, take another channel: `let chan = conn.open_channel().await?.tx_select().await?;`",
     note = "on a `Chan<Closed>`, first write `let chan = chan.reopen().await?.tx_select().await?;`"

@@ -68,6 +68,8 @@ states!(Open, Confirming, Transactional, Closed);
 /// The type proves that this program put the channel into that mode. When the broker closes the
 /// channel, every later call says so, with the broker's code, text and method; see
 /// [`Chan::close_reason`] and [`Chan::into_closed`].
+///
+#[doc = include_str!("table/chan.svg")]
 pub struct Chan<S: ChanState> {
     inner: Arc<ChanInner>,
     state: PhantomData<fn() -> S>,

@@ -85,6 +85,8 @@ impl ConnState for Connected {
 /// # drop(conn);
 /// # Ok(()) }
 /// ```
+///
+#[doc = include_str!("table/conn.svg")]
 pub struct Conn<S: ConnState> {
     inner: S::Inner,
     state: PhantomData<fn() -> S>,

@@ -11,6 +11,15 @@
 //! assert_eq!(publish.in_state("Confirming"), Some(Legality::Legal { to: "Confirming" }));
 //! assert_eq!(publish.in_state("Open"), Some(Legality::Illegal));
 //! ```
+//!
+#![doc = include_str!("table/conn.svg")]
+//!
+#![doc = include_str!("table/chan.svg")]
+//!
+//! ```text
+#![doc = include_str!("table/conn.txt")]
+#![doc = include_str!("table/chan.txt")]
+//! ```
 
 /// What a handle can do in its states.
 #[derive(Clone, Copy, Debug)]

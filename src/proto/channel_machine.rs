@@ -199,6 +199,13 @@ pub struct ChannelBehaviour {
     mode: ChannelState,
 }
 
+impl Default for ChannelBehaviour {
+    /// A channel that does not exist on the wire yet.
+    fn default() -> Self {
+        ChannelBehaviour { mode: Open }
+    }
+}
+
 use ChannelState::{
     Binding, Closed, Closing, Committing, Confirming, Consuming, Declaring, Getting, Limiting,
     Open, Opening, Recovering, Removing, Selecting, Transactional,
@@ -394,7 +401,7 @@ pub struct ChannelMachine(Machine<ChannelBehaviour>);
 impl ChannelMachine {
     /// A channel that does not exist on the wire yet.
     pub(super) fn new(now: crate::fsm::Time) -> Self {
-        ChannelMachine(Machine::new(now, ChannelBehaviour { mode: Open }))
+        ChannelMachine(Machine::new(now, ChannelBehaviour::default()))
     }
 
     /// The current state.
