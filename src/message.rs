@@ -4,7 +4,14 @@ mod encode;
 mod properties;
 mod received;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 
@@ -198,6 +205,21 @@ impl Message {
     /// The application's own identifier of the message.
     pub fn message_id(self, id: impl AsRef<str>) -> Self {
         self.text_property("message-id", id.as_ref(), |all| &mut all.message_id)
+    }
+
+    /// The same message with an identifier of our making, unless it has one: unique among all
+    /// programs, so that a consumer can tell a message that arrives twice.
+    pub(crate) fn with_some_id(self) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        static PROGRAM: OnceLock<u64> = OnceLock::new();
+        let has_one = self.more.as_ref().is_some_and(|more| more.properties.message_id.is_some());
+        if has_one {
+            return self;
+        }
+        // The standard library's hasher is keyed at random, once for each `RandomState`.
+        let program = PROGRAM.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.message_id(format!("{program:016x}-{number}"))
     }
 
     /// When it was made, to the second.

@@ -143,6 +143,23 @@ macro_rules! options {
 options!(Publish);
 options!(PublishUnconfirmed);
 
+impl Publish<'_> {
+    /// Publishes the message again after a lost connection, in order and in front of new ones, until
+    /// the broker has answered: its [`Confirm`] is then *unknown* only when the connection ends for
+    /// good. It may arrive more than once, each time with the same message id; one without gets one.
+    ///
+    /// What is kept counts into the window of unconfirmed messages
+    /// ([`Limits::window_messages`](crate::Limits::window_messages), and in bytes), which therefore
+    /// bounds it, and holds publishers back while the connection is lost.
+    pub fn at_least_once(mut self) -> Self {
+        self.handover.keep = true;
+        if let Some(message) = self.handover.message.take() {
+            self.handover.message = Some(message.with_some_id());
+        }
+        self
+    }
+}
+
 impl Future for Publish<'_> {
     type Output = Result<Confirm, Failed<Message>>;
 
@@ -243,6 +260,7 @@ struct Handover<'a> {
     /// Encoded once, however often it is polled.
     encoded: Option<EncodedProperties>,
     mandatory: bool,
+    keep: bool,
     after: Duration,
     waiter: Option<WaiterId>,
     /// Made only when it has to wait.
@@ -263,6 +281,7 @@ impl<'a> Handover<'a> {
             message: Some(message),
             encoded: None,
             mandatory: false,
+            keep: false,
             after: chan.handle.call_timeout(),
             waiter: None,
             deadline: None,
@@ -291,6 +310,7 @@ impl<'a> Handover<'a> {
             properties: encoded.bytes(),
             sequence_at: encoded.sequence_at(),
             body: message.body().segments(),
+            keep: self.keep && confirming,
         };
         let handle = &self.chan.handle;
         match handle.poll_publish(self.chan.key, &outgoing, &mut self.waiter, cx) {

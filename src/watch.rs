@@ -122,6 +122,9 @@ pub struct ConnectionStats {
     pub in_state: Duration,
     /// What the machine has counted: transitions, attempts, failures, recoveries, time per state.
     pub machine: Stats,
+    /// Messages that were published again after a lost connection
+    /// ([`Publish::at_least_once`](crate::Publish::at_least_once)).
+    pub replayed: u64,
     /// Publishes that the broker has not answered yet.
     pub unconfirmed: usize,
     /// Entities that could not be declared again in the last recovery, with the broker's answer.
@@ -138,6 +141,7 @@ impl ConnectionStats {
             state: connection.supervisor().state(),
             in_state: connection.supervisor().time_in_state(now),
             machine: connection.supervisor().stats(now),
+            replayed: connection.replayed(),
             unconfirmed: connection.unconfirmed(),
             not_recovered: connection.not_recovered().to_vec(),
             last_error: connection

@@ -22,6 +22,8 @@ pub(super) struct Core {
     pub(super) topology: Topology,
     /// Queues that a consumer of ours has just left.
     pub(super) consumers_left: Vec<ShortString>,
+    /// Messages that were published again after a cut.
+    pub(super) replayed: u64,
     /// Consumers that hold more than they may.
     pub(super) behind: usize,
     /// Since when reading has stopped for them.
@@ -43,6 +45,7 @@ impl Core {
             gate: Vec::new(),
             topology: Topology::default(),
             consumers_left: Vec::new(),
+            replayed: 0,
             behind: 0,
             paused_since: None,
             acks_due: Vec::new(),

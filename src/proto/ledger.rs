@@ -10,8 +10,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use super::{Cause, WaiterId, Wakes};
-use crate::{fsm::Time, wire::ReplyCode};
+use crate::{
+    fsm::Time,
+    wire::{ReplyCode, ShortString},
+};
 
 /// What became of one publish.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +45,25 @@ struct Slot {
     published: Time,
     state: SlotState,
     waiter: Option<WaiterId>,
+    /// The message, where it is to be published again after a cut.
+    kept: Option<Box<Kept>>,
+}
+
+/// A message that is published again after a lost connection, until the broker has answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// The exchange.
+    pub exchange: ShortString,
+    /// The routing key.
+    pub routing_key: ShortString,
+    /// The broker sends it back when no queue takes it.
+    pub mandatory: bool,
+    /// The encoded property list.
+    pub properties: Bytes,
+    /// Where in `properties` the sequence header's value is, if it has one.
+    pub sequence_at: Option<usize>,
+    /// The body.
+    pub body: Vec<Bytes>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,8 +81,11 @@ enum SlotState {
 pub struct Ledger {
     /// Tags here count on through every epoch; the broker's begin at 1 in each.
     base: u64,
-    /// What to add to the broker's tag.
+    /// What to add to the broker's tag, behind those that were published again.
     epoch_base: u64,
+    /// The tags of what was published again at the beginning of this epoch, in that order: the
+    /// broker counts them from 1.
+    replayed: Vec<u64>,
     slots: VecDeque<Slot>,
     exceptional: BTreeMap<u64, Outcome>,
     outstanding: usize,
@@ -71,6 +98,7 @@ impl Default for Ledger {
         Ledger {
             base: 1,
             epoch_base: 0,
+            replayed: Vec::new(),
             slots: VecDeque::new(),
             exceptional: BTreeMap::new(),
             outstanding: 0,
@@ -100,14 +128,15 @@ impl Ledger {
         self.slots.front().map(|slot| slot.published)
     }
 
-    /// Notes a publish and gives its tag.
-    pub fn push(&mut self, now: Time, size: usize) -> u64 {
+    /// Notes a publish and gives its tag. What is kept survives a lost connection.
+    pub fn push(&mut self, now: Time, size: usize, kept: Option<Box<Kept>>) -> u64 {
         let tag = self.next_tag();
         self.slots.push_back(Slot {
             size: u32::try_from(size).unwrap_or(u32::MAX),
             published: now,
             state: SlotState::Outstanding,
             waiter: None,
+            kept,
         });
         self.outstanding += 1;
         self.bytes += size.min(u32::MAX as usize);
@@ -146,12 +175,14 @@ impl Ledger {
     /// basic.ack or basic.nack. False when the tag was never published (or is 0 without
     /// `multiple`).
     pub fn settle(&mut self, tag: u64, multiple: bool, nacked: bool, wakes: &mut Wakes) -> bool {
-        let Some(broker_next) = self.next_tag().checked_sub(self.epoch_base) else { return false };
-        if tag >= broker_next || (tag == 0 && !multiple) {
+        if tag == 0 && !multiple {
             return false;
         }
         // Tag 0 with `multiple` means all outstanding messages (1.8.3.13).
-        let last = if tag == 0 { self.next_tag() - 1 } else { tag + self.epoch_base };
+        let last = if tag == 0 { self.next_tag() - 1 } else { self.own_tag(tag) };
+        if last >= self.next_tag() {
+            return false;
+        }
         let first = if multiple { self.base } else { last };
         for tag in first.max(self.base)..=last {
             self.settle_one(tag, nacked, wakes);
@@ -160,13 +191,61 @@ impl Ledger {
         true
     }
 
-    /// Ends every outstanding publish as unknown; what follows is published in a new epoch.
+    /// Ends every outstanding publish as unknown.
     pub fn end(&mut self, cause: &Arc<Cause>, wakes: &mut Wakes) {
         for tag in self.base..self.next_tag() {
             self.finish(tag, SlotState::Settled, Some(Outcome::Unknown(cause.clone())), wakes);
         }
         self.advance();
-        self.epoch_base = self.next_tag() - 1;
+    }
+
+    /// The connection is lost: what was not kept ends as unknown, what was waits to be published
+    /// again.
+    pub fn interrupt(&mut self, cause: &Arc<Cause>, wakes: &mut Wakes) {
+        for tag in self.base..self.next_tag() {
+            let Some(slot) = self.slot(tag) else { continue };
+            if slot.kept.is_none() {
+                let unknown = Outcome::Unknown(cause.clone());
+                self.finish(tag, SlotState::Settled, Some(unknown), wakes);
+            } else if slot.state == SlotState::Returned {
+                // Its ack was lost; published again, it may find a queue.
+                slot.state = SlotState::Outstanding;
+                self.exceptional.remove(&tag);
+            }
+        }
+        self.advance();
+    }
+
+    /// A new epoch begins, in which the broker counts from 1: what was kept is published again
+    /// first, in its order. Gives the tags and messages.
+    pub fn replay(&mut self, now: Time) -> impl Iterator<Item = (u64, &Kept)> {
+        self.replayed.clear();
+        for (tag, slot) in (self.base..).zip(&mut self.slots) {
+            if slot.state == SlotState::Outstanding {
+                slot.published = now;
+                self.replayed.push(tag);
+            }
+        }
+        self.epoch_base = self.next_tag() - 1 - self.replayed.len() as u64;
+        let outstanding = (self.base..).zip(&self.slots);
+        outstanding.filter_map(|(tag, slot)| {
+            let waits = slot.state == SlotState::Outstanding;
+            slot.kept.as_deref().filter(|_| waits).map(|kept| (tag, kept))
+        })
+    }
+
+    /// Whether anything is kept.
+    pub fn keeps(&self) -> bool {
+        self.slots.iter().any(|slot| slot.kept.is_some() && slot.state == SlotState::Outstanding)
+    }
+
+    /// Our tag for the broker's.
+    fn own_tag(&self, tag: u64) -> u64 {
+        let index = usize::try_from(tag).unwrap_or(usize::MAX).wrapping_sub(1);
+        match self.replayed.get(index) {
+            Some(own) => *own,
+            None => tag.saturating_add(self.epoch_base),
+        }
     }
 
     /// Ends those that were due `after` their publish as overdue.
@@ -187,6 +266,7 @@ impl Ledger {
         let Some(slot) = self.slot(tag) else { return };
         let from = std::mem::replace(&mut slot.state, to);
         let (size, waiter) = (slot.size as usize, slot.waiter.take());
+        slot.kept = None;
         if matches!(from, SlotState::Settled | SlotState::Overdue) {
             return;
         }
@@ -221,7 +301,7 @@ mod tests {
     fn ledger(publishes: usize) -> Ledger {
         let mut ledger = Ledger::default();
         for _ in 0..publishes {
-            ledger.push(Time::ZERO, 10);
+            ledger.push(Time::ZERO, 10, None);
         }
         ledger
     }
@@ -285,15 +365,60 @@ mod tests {
         assert_eq!((ledger.outstanding(), ledger.bytes()), (0, 0));
     }
 
+    fn kept() -> Option<Box<Kept>> {
+        let name = ShortString::EMPTY;
+        let (exchange, routing_key, properties) = (name.clone(), name, Bytes::new());
+        let (mandatory, sequence_at, body) = (false, None, Vec::new());
+        Some(Box::new(Kept { exchange, routing_key, mandatory, properties, sequence_at, body }))
+    }
+
+    fn replayed(ledger: &mut Ledger) -> Vec<u64> {
+        ledger.replay(Time::ZERO).map(|(tag, _)| tag).collect()
+    }
+
     #[test]
     fn a_new_epoch_maps_the_brokers_tags_to_the_publishes_made_in_it() {
         let (mut ledger, mut wakes) = (ledger(2), Wakes::new());
-        ledger.end(&Arc::new(Cause::ByUs), &mut wakes);
-        assert_eq!(ledger.push(Time::ZERO, 10), 3);
+        ledger.interrupt(&Arc::new(Cause::ByUs), &mut wakes);
+        assert!(replayed(&mut ledger).is_empty());
+        assert_eq!(ledger.push(Time::ZERO, 10, None), 3);
         assert!(ledger.settle(1, false, false, &mut wakes));
         assert_eq!(outcome(&mut ledger, 3), Poll::Ready(Outcome::Confirmed));
         assert!(matches!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Unknown(_))));
         assert!(!ledger.settle(2, false, false, &mut wakes));
+    }
+
+    #[test]
+    fn what_is_kept_is_published_again_in_order_and_in_front() {
+        let (mut ledger, mut wakes) = (Ledger::default(), Wakes::new());
+        for keep in [true, false, true, true] {
+            ledger.push(Time::ZERO, 10, kept().filter(|_| keep));
+        }
+        ledger.settle(3, false, false, &mut wakes);
+        ledger.interrupt(&Arc::new(Cause::ByUs), &mut wakes);
+        assert!(matches!(outcome(&mut ledger, 2), Poll::Ready(Outcome::Unknown(_))));
+        assert_eq!(replayed(&mut ledger), [1, 4]);
+        assert_eq!(ledger.push(Time::ZERO, 10, None), 5);
+        // The broker's 1 and 2 are 1 and 4, its 3 is 5.
+        assert!(ledger.settle(3, false, true, &mut wakes));
+        assert_eq!(outcome(&mut ledger, 5), Poll::Ready(Outcome::Nacked));
+        assert!(ledger.settle(2, true, false, &mut wakes));
+        assert_eq!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Confirmed));
+        assert_eq!(outcome(&mut ledger, 4), Poll::Ready(Outcome::Confirmed));
+        assert!(!ledger.settle(4, false, false, &mut wakes));
+        assert_eq!((ledger.outstanding(), ledger.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_kept_survives_a_second_cut() {
+        let (mut ledger, mut wakes) = (Ledger::default(), Wakes::new());
+        ledger.push(Time::ZERO, 10, kept());
+        for _ in 0..3 {
+            ledger.interrupt(&Arc::new(Cause::ByUs), &mut wakes);
+            assert_eq!(replayed(&mut ledger), [1]);
+        }
+        ledger.end(&Arc::new(Cause::ByUs), &mut wakes);
+        assert!(matches!(outcome(&mut ledger, 1), Poll::Ready(Outcome::Unknown(_))));
     }
 
     #[test]

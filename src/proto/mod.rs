@@ -54,7 +54,7 @@ pub use fault::{CallError, Cause, Exception, Loss, Scope, Violation};
 pub use handshake::{AwaitOpenOk, AwaitStart, AwaitTune, Negotiated, Step};
 pub use heartbeat::Heartbeat;
 pub use ids::ChannelIds;
-pub use ledger::{Ledger, Outcome};
+pub use ledger::{Kept, Ledger, Outcome};
 pub use request::{
     BindingSpec, ConsumeSpec, ExchangeSpec, QueueSpec, Reply, Request, consumer_number,
     consumer_tag,

@@ -207,3 +207,51 @@ async fn what_could_not_be_written_before_a_cut_does_not_reach_the_next_socket()
     conn.close().await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_at_least_once_is_confirmed_through_every_cut() -> Result<()> {
+    const MESSAGES: u32 = 3_000;
+    let broker = Broker::bind("127.0.0.1:0").await?;
+    let conn = connected(&broker).await?;
+    let chan = conn.open_channel().await?;
+    let inbox = chan.declare(Queue::classic("inbox")).await?;
+    let mut deliveries = chan.consume(&inbox).await?;
+    let publishing = connected(&broker).await?;
+    let publisher = publishing.open_channel().await?.confirm_select().await?;
+    let queue = inbox.clone();
+    broker.faults().withhold_confirms();
+    let publishing = tokio::spawn(async move {
+        let default = Exchange::default_exchange();
+        let mut confirms = Vec::new();
+        for number in 0..MESSAGES {
+            let message = number.to_be_bytes();
+            let publish = publisher.publish(&default, &queue, message).at_least_once();
+            confirms.push(publish.await.expect("it waits for the connection"));
+        }
+        for confirm in confirms {
+            confirm.await.expect("confirmed, however often the connection is lost");
+        }
+        publishing.stats().replayed
+    });
+    let mut first_seen = Vec::new();
+    let mut ids = BTreeMap::new();
+    while first_seen.len() < MESSAGES as usize {
+        let delivery = patiently(deliveries.next()).await.expect("the consumer lives")?;
+        let body: [u8; 4] = delivery.body().into_bytes()[..].try_into()?;
+        let number = u32::from_be_bytes(body);
+        let id = delivery.properties().message_id().expect("one was made").to_owned();
+        match ids.insert(number, id.clone()) {
+            None => first_seen.push(number),
+            Some(before) => assert_eq!(before, id, "the same message"),
+        }
+        let _ = delivery.ack();
+        if first_seen.len().is_multiple_of(300) && first_seen.len() < MESSAGES as usize {
+            broker.faults().cut_connections();
+            broker.faults().release_confirms();
+        }
+    }
+    let replayed = patiently(publishing).await?;
+    assert!(replayed >= 300, "a window of them at the first cut: {replayed}");
+    assert_eq!(ids.len(), MESSAGES as usize);
+    Ok(())
+}

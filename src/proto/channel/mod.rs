@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Arrival, Assembly, CallError, CallId, Cause, ChannelEvent, ChannelKey, ChannelMachine,
     ChannelState, ConsumeSpec, Consumer, ConsumerEnd, ConsumerKey, ConsumerPhase, Content,
-    Exception, Ledger, Operation, Outcome, Reply, Request, Scope, Violation, WaiterId,
+    Exception, Ledger, Operation, Outcome, Outgoing, Reply, Request, Scope, Violation, WaiterId,
     core::Core,
     request::consumer_number,
     unsettled::{Ack, Unsettled},

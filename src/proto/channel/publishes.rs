@@ -97,7 +97,8 @@ impl Channel {
 
     /// Confirms that were due `after` their publish end as overdue.
     pub(in crate::proto) fn expire(&mut self, now: Time, after: Duration, core: &mut Core) {
-        if self.ledger.oldest().is_some_and(|oldest| oldest + after <= now) {
+        // While the connection is lost, what is kept waits for it and not for the broker.
+        if self.live && self.ledger.oldest().is_some_and(|oldest| oldest + after <= now) {
             self.ledger.expire(now, after, &mut core.wakes);
             core.wakes.append(&mut self.window_waiters);
         }

@@ -19,7 +19,7 @@ impl Channel {
         self.unsettled = Unsettled::default();
         self.flow_stopped = false;
         self.transaction_lost |= std::mem::take(&mut self.transaction_open);
-        self.ledger.end(cause, &mut core.wakes);
+        self.ledger.interrupt(cause, &mut core.wakes);
         self.interrupt_consumers(core);
         self.interrupt_pending(cause, core);
         core.wakes.append(&mut self.window_waiters);
@@ -93,7 +93,7 @@ impl Channel {
 
     /// The connection is back and the topology with it: open again under this id, in the same mode,
     /// with the same consumers; then send what was asked meanwhile.
-    pub(in crate::proto) fn resume(&mut self, id: u16, core: &mut Core) {
+    pub(in crate::proto) fn resume(&mut self, id: u16, frame_max: usize, core: &mut Core) {
         self.id = id;
         self.live = true;
         self.reopened = self.opening.is_none();
@@ -105,6 +105,7 @@ impl Channel {
         if self.transactional {
             self.send(Request::TxSelect, None, 0, core);
         }
+        self.replay(frame_max, core);
         self.resume_consumers(&waiting, core);
         for Pending { request, call, consumer } in waiting {
             // Whoever gave up before it was sent does not want its effect any more.
@@ -113,6 +114,16 @@ impl Channel {
             } else if matches!(request, Request::Consume(_)) {
                 self.consumers.retain(|found| found.number != consumer);
             }
+        }
+    }
+
+    /// Publishes again what was kept, in its order and in front of anything new.
+    fn replay(&mut self, frame_max: usize, core: &mut Core) {
+        let id = self.id;
+        for (tag, kept) in self.ledger.replay(core.now) {
+            let size = kept.body.iter().map(Bytes::len).sum();
+            Outgoing::of(kept).encode(&mut core.batch, id, size, tag, frame_max);
+            core.replayed += 1;
         }
     }
 

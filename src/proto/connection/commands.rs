@@ -149,7 +149,10 @@ impl Connection {
         channel.begin_publish(&mut self.core.batch.bytes);
         let frame_max = self.negotiated.as_ref().map_or(4096, |agreed| agreed.frame_max);
         let tag = match channel.is_confirming() {
-            true => channel.ledger.push(self.core.now, size),
+            true => {
+                let kept = outgoing.keep.then(|| outgoing.to_kept());
+                channel.ledger.push(self.core.now, size, kept)
+            }
             false => 0,
         };
         outgoing.encode(&mut self.core.batch, channel.id, size, tag, frame_max as usize);

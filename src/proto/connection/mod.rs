@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
-    ConsumerKey, Destination, Entity, Exception, Loss, Mechanism, Outcome, Reply, Request,
+    ConsumerKey, Destination, Entity, Exception, Kept, Loss, Mechanism, Outcome, Reply, Request,
     ReturnedContent, SPLICE_FROM, Scope, Settings, SettleError, Settlement, Violation, WaiterId,
     Wakes,
     channel::{self, Channel},
@@ -179,6 +179,11 @@ impl Connection {
     /// The current epoch: how many times the connection was opened.
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// Messages that were published again after a lost connection.
+    pub fn replayed(&self) -> u64 {
+        self.core.replayed
     }
 
     /// Unconfirmed publishes on all channels.

@@ -30,10 +30,38 @@ pub struct Outgoing<'a> {
     pub sequence_at: Option<usize>,
     /// The body.
     pub body: &'a [Bytes],
+    /// On a confirming channel: publish it again after a lost connection, until the broker has
+    /// answered.
+    pub keep: bool,
 }
 
 impl Outgoing<'_> {
-    pub(super) fn encode(
+    /// A message that is published again.
+    pub(in crate::proto) fn of(kept: &Kept) -> Outgoing<'_> {
+        Outgoing {
+            exchange: kept.exchange.as_short(),
+            routing_key: kept.routing_key.as_short(),
+            mandatory: kept.mandatory,
+            properties: &kept.properties,
+            sequence_at: kept.sequence_at,
+            body: &kept.body,
+            keep: true,
+        }
+    }
+
+    /// The message as it is kept.
+    pub(super) fn to_kept(self) -> Box<Kept> {
+        Box::new(Kept {
+            exchange: ShortString::from_short_lossy(self.exchange),
+            routing_key: ShortString::from_short_lossy(self.routing_key),
+            mandatory: self.mandatory,
+            properties: Bytes::copy_from_slice(self.properties),
+            sequence_at: self.sequence_at,
+            body: self.body.to_vec(),
+        })
+    }
+
+    pub(in crate::proto) fn encode(
         &self,
         batch: &mut Batch,
         channel: u16,

@@ -160,7 +160,8 @@ impl Connection {
         }
         match self.ids.take() {
             Some(id) => {
-                channel.resume(id, &mut self.core);
+                let frame_max = self.negotiated.as_ref().map_or(4096, |agreed| agreed.frame_max);
+                channel.resume(id, frame_max as usize, &mut self.core);
                 self.channels.route(id, Some(key.index()));
             }
             None => {

@@ -20,6 +20,7 @@ fn publish(scripted: &mut Scripted, key: ChannelKey, body: &'static [u8]) -> Acc
         properties: &[0, 0],
         sequence_at: None,
         body: &body,
+        keep: false,
     };
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || Some(waiter(9))).unwrap()
 }
@@ -109,6 +110,7 @@ fn a_large_body_is_split_at_frame_max_and_not_copied() {
         properties: &[0, 0],
         sequence_at: None,
         body: &body,
+        keep: false,
     };
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).unwrap();
     let mut batch = Batch::default();
@@ -135,6 +137,7 @@ fn a_confirm_is_due_from_its_publish_however_long_the_connection_was_idle() {
         properties: &[0, 0],
         sequence_at: None,
         body: &[],
+        keep: false,
     };
     scripted.connection.publish(key, &outgoing, || later, &mut || None).unwrap();
     scripted.connection.handle_timeout(later);

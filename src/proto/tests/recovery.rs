@@ -251,6 +251,7 @@ fn publishes_outstanding_at_the_cut_are_unknown_and_later_ones_wait_for_recovery
         properties: &[0, 0],
         sequence_at: None,
         body: &body,
+        keep: false,
     };
     let publish = |scripted: &mut Scripted| {
         scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || Some(waiter(8))).unwrap()
@@ -297,6 +298,7 @@ fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
         properties: &[0, 0],
         sequence_at: None,
         body: &[],
+        keep: false,
     };
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).unwrap();
     lose(&mut scripted);
