@@ -1,6 +1,6 @@
 //! What a broker is told before it listens.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use tokio::net::ToSocketAddrs;
 
@@ -116,13 +116,31 @@ impl Builder {
         for vhost in &self.vhosts {
             core.add_vhost(vhost);
         }
-        let guest = User { password: b"guest".to_vec(), permissions: Permissions::all() };
-        if self.users.is_empty() {
-            core.add_user("guest", guest);
+        let mut users = self.users;
+        if users.is_empty() {
+            let guest = User { password: b"guest".to_vec(), permissions: Permissions::all() };
+            users.push(("guest".to_owned(), guest));
         }
-        for (name, user) in self.users {
+        let credentials = users.first().map_or_else(String::new, |(name, user)| {
+            format!("{}:{}", encoded(name.as_bytes()), encoded(&user.password))
+        });
+        for (name, user) in users {
             core.add_user(&name, user);
         }
-        Broker::listen(address, Arc::new(Shared::new(core, self.terms))).await
+        Broker::start(address, Shared::new(core, self.terms), credentials).await
     }
+}
+
+/// Percent-encodes what an address does not take as it is (RFC 3986 section 2.3).
+fn encoded(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    for &octet in octets {
+        match octet {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(char::from(octet));
+            }
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+    }
+    text
 }

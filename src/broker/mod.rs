@@ -35,17 +35,14 @@ mod shared;
 use std::{
     future::{Future, poll_fn},
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::pin,
     sync::{Arc, PoisonError, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
 
-use tokio::{
-    net::{TcpListener, TcpStream, ToSocketAddrs},
-    task::AbortHandle,
-};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
 pub use builder::Builder;
 pub use faults::Faults;
@@ -54,6 +51,8 @@ pub use permissions::{Names, Permissions};
 
 use connection::Connection;
 use shared::Shared;
+
+use crate::wire::ReplyCode;
 
 /// Names a connection for as long as the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +63,8 @@ pub struct ConnectionId(core::ConnId);
 pub struct Broker {
     shared: Arc<Shared>,
     address: SocketAddr,
-    tasks: [AbortHandle; 2],
+    /// Of the first user, as an address has them.
+    credentials: String,
 }
 
 impl Broker {
@@ -81,41 +81,109 @@ impl Broker {
         Builder::new()
     }
 
-    /// Where it listens.
+    /// The address it was bound to first.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address as clients take it, with the credentials of the default user and the virtual
-    /// host `/`: `amqp://guest:guest@127.0.0.1:5672`.
+    /// The address as clients on this machine take it, with the credentials of the first user
+    /// and the virtual host `/`: `amqp://guest:guest@127.0.0.1:5672`.
     pub fn uri(&self) -> String {
-        format!("amqp://guest:guest@{}", self.address)
+        let mut address = self.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        format!("amqp://{}@{address}", self.credentials)
     }
 
-    async fn listen(address: impl ToSocketAddrs, shared: Arc<Shared>) -> io::Result<Broker> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        *shared.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
-        let tasks = [
-            tokio::spawn(accept(Arc::clone(&shared))).abort_handle(),
-            tokio::spawn(tick(Arc::clone(&shared))).abort_handle(),
-        ];
-        Ok(Broker { shared, address, tasks })
+    /// Listens on a further address, too; port 0 is a free one. Returns what was bound.
+    ///
+    /// # Errors
+    /// What the operating system says where the address cannot be bound.
+    pub async fn listen(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+        open_port(&self.shared, address).await
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.keys().copied().collect()
+    }
+
+    /// Stops listening and closes every connection as RabbitMQ does when it shuts down: what is
+    /// due to be sent goes out first, then connection.close with 320. The ports are free at once.
+    pub fn drain(self) -> Draining {
+        self.shared.stop_listening();
+        self.faults().close_connections(
+            ReplyCode::CONNECTION_FORCED,
+            "broker forced connection closure with reason 'shutdown'",
+        );
+        Draining { broker: self }
+    }
+
+    async fn start(
+        address: impl ToSocketAddrs,
+        shared: Shared,
+        credentials: String,
+    ) -> io::Result<Broker> {
+        let shared = Arc::new(shared);
+        let address = open_port(&shared, address).await?;
+        shared.keep(tokio::spawn(tick(Arc::clone(&shared))).abort_handle());
+        Ok(Broker { shared, address, credentials })
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
         self.shared.stop();
-        for task in &self.tasks {
-            task.abort();
-        }
     }
 }
 
+/// A broker that has stopped listening and ends its connections. Dropping it cuts those that
+/// are left.
+#[derive(Debug)]
+#[must_use = "dropping it cuts the connections that are left"]
+pub struct Draining {
+    broker: Broker,
+}
+
+impl Draining {
+    /// Connections that have not ended yet.
+    pub fn connections(&self) -> usize {
+        self.broker.shared.connection_count()
+    }
+
+    /// Waits until every connection has ended, and cuts those that have not within `patience`.
+    /// Returns how many had to be cut.
+    pub async fn stopped(self, patience: Duration) -> usize {
+        let shared = &self.broker.shared;
+        let mut late = pin!(tokio::time::sleep(patience));
+        poll_fn(|context| {
+            shared.emptied.heard(context);
+            if shared.connection_count() == 0 || late.as_mut().poll(context).is_ready() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        shared.connection_count()
+    }
+}
+
+async fn open_port(shared: &Arc<Shared>, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(address, listener);
+    shared.keep(tokio::spawn(accept(Arc::clone(shared), address)).abort_handle());
+    Ok(address)
+}
+
 /// Serves whoever connects, until the listener is taken away.
-async fn accept(shared: Arc<Shared>) {
-    while let Some(accepted) = next(&shared).await {
+async fn accept(shared: Arc<Shared>, address: SocketAddr) {
+    while let Some(accepted) = next(&shared, address).await {
         match accepted {
             Ok(_) if shared.closed.load(Ordering::Acquire) => {}
             Ok((stream, from)) => {
@@ -131,10 +199,13 @@ async fn accept(shared: Arc<Shared>) {
     }
 }
 
-async fn next(shared: &Shared) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    poll_fn(|context| match &*shared.listener.lock().unwrap_or_else(PoisonError::into_inner) {
-        Some(listener) => listener.poll_accept(context).map(Some),
-        None => Poll::Ready(None),
+async fn next(shared: &Shared, address: SocketAddr) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    poll_fn(|context| {
+        let listeners = shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        match listeners.get(&address) {
+            Some(listener) => listener.poll_accept(context).map(Some),
+            None => Poll::Ready(None),
+        }
     })
     .await
 }

@@ -2,8 +2,9 @@
 //! connection's work wakes another's task.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher, Hasher, RandomState},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -26,8 +27,12 @@ pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) terms: Arc<Terms>,
     origin: Instant,
-    /// Taken out to stop listening: the port is free from then on.
-    pub(super) listener: Mutex<Option<TcpListener>>,
+    /// Taken out to stop listening: the ports are free from then on.
+    pub(super) listeners: Mutex<BTreeMap<SocketAddr, TcpListener>>,
+    /// Those that accept, and the one that keeps time.
+    tasks: Mutex<Vec<AbortHandle>>,
+    /// Rung when the last connection has ended.
+    pub(super) emptied: Bell,
     /// Rung when the core's next deadline comes earlier than the one that is waited for.
     pub(super) clock: Bell,
     /// That deadline, in nanoseconds.
@@ -64,7 +69,9 @@ impl Shared {
             }),
             terms: Arc::new(terms),
             origin: Instant::now(),
-            listener: Mutex::new(None),
+            listeners: Mutex::new(BTreeMap::new()),
+            tasks: Mutex::new(Vec::new()),
+            emptied: Bell::default(),
             clock: Bell::default(),
             armed: AtomicU64::new(u64::MAX),
             deaf: AtomicBool::new(false),
@@ -133,7 +140,26 @@ impl Shared {
     /// Forgets a connection.
     pub(super) fn remove(&self, conn: ConnId) {
         self.with(Some(conn), |core, now| core.disconnect(conn, now));
-        self.lock().connections.remove(&conn);
+        let mut state = self.lock();
+        state.connections.remove(&conn);
+        if state.connections.is_empty() {
+            self.emptied.ring();
+        }
+    }
+
+    /// Connections, those that have not opened a virtual host yet among them.
+    pub(super) fn connection_count(&self) -> usize {
+        self.lock().connections.len()
+    }
+
+    /// Keeps a task until the broker stops.
+    pub(super) fn keep(&self, task: AbortHandle) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// Frees the ports.
+    pub(super) fn stop_listening(&self) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Wakes the tasks of all connections.
@@ -162,8 +188,11 @@ impl Shared {
 
     /// Stops listening and ends all connections.
     pub(super) fn stop(&self) {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.stop_listening();
         self.cut_all();
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -7,3 +7,4 @@ mod messages;
 mod permissions;
 mod raw;
 mod refusals;
+mod stopping;

@@ -67,3 +67,15 @@ async fn configure_write_and_read_are_told_apart() {
     raw.publish(1, "", "inbox", b"allowed").await;
     assert_eq!(raw.get(1, "inbox", true).await.unwrap().body, b"allowed");
 }
+
+#[tokio::test]
+async fn the_address_carries_the_first_users_credentials() {
+    let broker = Broker::builder()
+        .user("a/b", "p@ss:word")
+        .user("second", "x")
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let port = broker.address().port();
+    assert_eq!(broker.uri(), format!("amqp://a%2Fb:p%40ss%3Aword@127.0.0.1:{port}"));
+}
