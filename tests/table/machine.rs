@@ -7,7 +7,8 @@ use hopmq::{
     table::{CHAN, Legality},
 };
 
-/// What each operation asks of the broker. Publishing is content, which asks nothing.
+/// What each operation asks of the broker. Publishing is content, which asks nothing; what is made
+/// of other operations asks what they do.
 const REQUESTS: &[(&str, Option<Operation>)] = &[
     ("declare", Some(Operation::Declare)),
     ("bind", Some(Operation::Bind)),
@@ -28,6 +29,8 @@ const REQUESTS: &[(&str, Option<Operation>)] = &[
     ("commit", Some(Operation::Commit)),
     ("rollback", Some(Operation::Commit)),
     ("close", Some(Operation::Close)),
+    ("publisher", None),
+    ("rpc_client", None),
     ("reopen", Some(Operation::Open)),
 ];
 
