@@ -49,6 +49,7 @@ struct State {
     connections: HashMap<ConnId, Connection>,
     last: u64,
     wakes: Vec<ConnId>,
+    stopped: bool,
 }
 
 /// How to reach the task of a connection.
@@ -66,6 +67,7 @@ impl Shared {
                 connections: HashMap::new(),
                 last: 0,
                 wakes: Vec::new(),
+                stopped: false,
             }),
             terms: Arc::new(terms),
             origin: Instant::now(),
@@ -132,7 +134,12 @@ impl Shared {
 
     /// Notes the task of a connection, unless it has ended already.
     pub(super) fn set_task(&self, conn: ConnId, task: AbortHandle) {
-        if let Some(connection) = self.lock().connections.get_mut(&conn) {
+        let mut state = self.lock();
+        if state.stopped {
+            // It was accepted while the broker was dropped: nobody else ends it.
+            drop(state);
+            task.abort();
+        } else if let Some(connection) = state.connections.get_mut(&conn) {
             connection.task = Some(task);
         }
     }
@@ -189,6 +196,7 @@ impl Shared {
     /// Stops listening and ends all connections.
     pub(super) fn stop(&self) {
         self.stop_listening();
+        self.lock().stopped = true;
         self.cut_all();
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();

@@ -80,6 +80,17 @@ async fn a_memory_limit_blocks_until_messages_are_consumed() {
 }
 
 #[tokio::test]
+async fn an_alarm_ends_when_messages_expire() {
+    let broker = Broker::builder().memory_limit(10_000).bind("127.0.0.1:0").await.unwrap();
+    let mut publisher = Raw::connect(&broker).await;
+    let arguments = FieldTable::new().with("x-message-ttl", 100i32).unwrap();
+    publisher.declare(1, "q", &arguments).await;
+    publisher.publish(1, "", "q", &[0; 20_000]).await;
+    publisher.expect(0, connection::Blocked { reason: short("low on memory") }).await;
+    publisher.expect(0, connection::Unblocked {}).await;
+}
+
+#[tokio::test]
 async fn reading_can_stop() {
     let (broker, mut raw) = confirming().await;
     broker.faults().stop_reading();

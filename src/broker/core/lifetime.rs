@@ -68,6 +68,8 @@ impl Core {
             self.arm(id);
         }
         self.settle_dead(now);
+        // What expired may have ended an alarm.
+        self.watch_memory(None);
     }
 
     /// Notes that a queue was used.

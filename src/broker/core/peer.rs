@@ -302,7 +302,7 @@ impl Core {
     /// Tells publishers on a connection what became of their messages, as far as it is known.
     /// Called once per batch of input, so that one frame confirms many messages.
     pub(crate) fn flush(&mut self, conn: ConnId) {
-        self.watch_memory(conn);
+        self.watch_memory(Some(conn));
         while let Some(peer) = self.peers.get_mut(&conn)
             && let Some(channel) = peer.confirming.pop_first()
         {
@@ -381,10 +381,11 @@ impl Core {
     }
 
     /// Announces an alarm that came or went, or that a new publisher does not know of.
-    fn watch_memory(&mut self, conn: ConnId) {
+    pub(super) fn watch_memory(&mut self, conn: Option<ConnId>) {
         let short = self.is_short();
+        let publisher = conn.and_then(|conn| self.peers.get(&conn));
         let news = short != self.was_short
-            || (short && self.peers.get(&conn).is_some_and(|peer| peer.publishes && !peer.blocked));
+            || (short && publisher.is_some_and(|peer| peer.publishes && !peer.blocked));
         if news {
             self.was_short = short;
             self.announce_alarm();
