@@ -162,7 +162,10 @@ impl<S: ConnState> Conn<S> {
         })
     }
 
-    /// Closes the connection and with it every channel: what was sent before goes out first.
+    /// Closes the connection and with it every channel: what was sent before goes out first, and
+    /// publishes have their outcome, as far as the broker tells it within
+    /// [`Policy::drain_timeout`](crate::fsm::supervisor::Policy::drain_timeout) (10 s by itself).
+    /// Publishing from elsewhere meanwhile fails as [`Error::Closed`].
     ///
     /// It succeeds also when the connection is dead already, or when the broker does not answer
     /// within the deadline: in the end it is closed.

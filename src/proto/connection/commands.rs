@@ -131,6 +131,10 @@ impl Connection {
         if channel.transaction_lost {
             return Err(CallError::TransactionLost);
         }
+        if self.closing.is_some() {
+            // The gate is closed: what is published after close() would never have an outcome.
+            return Err(gone());
+        }
         if !channel.live
             || self.blocked.is_some()
             || self.core.batch.len() >= self.core.limits.outbound_bytes

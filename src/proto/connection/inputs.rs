@@ -31,8 +31,10 @@ impl Connection {
                 Ok(Some(frame)) => self.handle_frame(block, frame, &mut at),
                 Err(error) => Err(Violation::Frame(error)),
             };
-            if let Err(violation) = handled {
-                self.violated(violation);
+            match handled {
+                Err(violation) => self.violated(violation),
+                Ok(()) if self.draining => self.finish_draining(),
+                Ok(()) => {}
             }
         }
         block.len()

@@ -132,12 +132,22 @@ impl Connection {
         self.actions.push_back(Action::Abort);
     }
 
-    /// Nothing is held back: what was sent before is in the batch already.
+    /// What was sent before is in the batch already; what is owed an answer is waited for.
     pub(super) fn drain(&mut self) {
-        self.supervise(supervisor::Event::Drained);
+        self.draining = true;
+        self.finish_draining();
+    }
+
+    /// Closing goes on once every publish has its outcome.
+    pub(super) fn finish_draining(&mut self) {
+        if self.draining && (self.unconfirmed() == 0 || !matches!(self.link, Link::Up)) {
+            self.draining = false;
+            self.supervise(supervisor::Event::Drained);
+        }
     }
 
     pub(super) fn say_goodbye(&mut self) {
+        self.draining = false;
         if !matches!(self.link, Link::Up) {
             return self.finish_close();
         }

@@ -101,6 +101,8 @@ pub struct Connection {
     connecting: Option<CallId>,
     closing: Option<CallId>,
     secret_calls: VecDeque<CallId>,
+    /// Closing waits for the outcome of publishes.
+    draining: bool,
     recovery: Option<Recovery>,
     not_recovered: Vec<NotRecovered>,
     renamed: VecDeque<(ShortString, ShortString)>,
@@ -129,6 +131,7 @@ impl Connection {
             connecting: None,
             closing: None,
             secret_calls: VecDeque::new(),
+            draining: false,
             recovery: None,
             not_recovered: Vec::new(),
             renamed: VecDeque::new(),

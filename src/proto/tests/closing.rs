@@ -132,3 +132,68 @@ fn a_channel_that_was_opened_for_nobody_is_closed_again() {
     scripted.receive(1, &method::channel::CloseOk {});
     assert_eq!(scripted.ended(), None);
 }
+
+fn publishing() -> (Scripted, ChannelKey) {
+    let (mut scripted, key) = Scripted::with_channel();
+    scripted.request(key, Request::ConfirmSelect);
+    scripted.receive(1, &method::confirm::SelectOk {});
+    let accepted = publish(&mut scripted, key);
+    assert_eq!(accepted, Ok(Accepted::Yes { tag: 1 }));
+    scripted.sent();
+    (scripted, key)
+}
+
+fn publish(scripted: &mut Scripted, key: ChannelKey) -> Result<Accepted, CallError> {
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &[],
+        keep: false,
+    };
+    scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None)
+}
+
+#[test]
+fn closing_waits_for_the_outcome_of_publishes() {
+    let (mut scripted, key) = publishing();
+    let call = scripted.connection.close(scripted.now);
+    assert!(scripted.sent().is_empty(), "a confirm is outstanding");
+    assert!(publish(&mut scripted, key).is_err(), "nothing new is taken");
+    scripted.receive(1, &method::basic::Ack { delivery_tag: 1, multiple: false });
+    assert_eq!(scripted.sent(), ["connection.close"]);
+    scripted.receive(0, &method::connection::CloseOk {});
+    assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
+    assert_eq!(
+        scripted.connection.poll_confirm(key, 1, || waiter(1)),
+        Poll::Ready(Outcome::Confirmed)
+    );
+}
+
+#[test]
+fn closing_does_not_wait_for_ever() {
+    let (mut scripted, key) = publishing();
+    let call = scripted.connection.close(scripted.now);
+    while scripted.answer(call).is_pending() {
+        scripted.now = scripted.connection.poll_timeout().expect("closing has deadlines");
+        scripted.connection.handle_timeout(scripted.now);
+    }
+    assert!(matches!(
+        scripted.connection.poll_confirm(key, 1, || waiter(1)),
+        Poll::Ready(Outcome::Unknown(_))
+    ));
+}
+
+#[test]
+fn a_connection_that_is_lost_while_closing_is_closed() {
+    let (mut scripted, key) = publishing();
+    let call = scripted.connection.close(scripted.now);
+    scripted.connection.handle_lost(scripted.now, Loss::EndOfStream);
+    assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
+    assert!(matches!(
+        scripted.connection.poll_confirm(key, 1, || waiter(1)),
+        Poll::Ready(Outcome::Unknown(_))
+    ));
+}
