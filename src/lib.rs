@@ -6,6 +6,9 @@
 pub mod fsm;
 pub mod wire;
 
+#[cfg(feature = "client")]
+pub mod link;
+
 pub mod proto;
 
 #[cfg(feature = "client")]

@@ -32,6 +32,8 @@ const TOP_LEVEL: &[&str] = &[
 const LAYERS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("fsm", &[]),
+    // Any link, not the AMQP one: nothing of AMQP in it.
+    ("link", &["fsm"]),
     ("proto", &["wire", "fsm"]),
     ("uri", &["wire", "fsm", "proto", "config", "error"]),
     ("config", &["wire", "fsm", "proto", "uri", "error"]),

@@ -114,6 +114,15 @@ impl<S: Label, K: Label> Hooks<S, K> {
         }
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.before_any.is_empty()
+            && self.leaving.is_empty()
+            && self.entered.is_empty()
+            && self.after_any.is_empty()
+    }
+
     /// Runs `hook` before every transition.
     pub fn before_any(&mut self, hook: impl FnMut(&Transition<S, K>) + Send + 'static) {
         self.before_any.push(Box::new(hook));

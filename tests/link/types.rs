@@ -1,0 +1,32 @@
+//! What the types say: the wrong program does not compile, and the compiler says what to write.
+
+use hopmq::link::{
+    CanConnect, Closed, Closing, Connected, Connecting, Disconnected, IsConnected, Lease, Link,
+    Monitor, Ready, Transitions,
+};
+
+use crate::fake::Fake;
+
+const fn free<T: Send + Sync + 'static>() {}
+const fn unpin<T: Unpin>() {}
+const fn can_connect<T: CanConnect>() {}
+const fn is_connected<T: IsConnected>() {}
+
+#[test]
+fn handles_and_futures_go_everywhere() {
+    free::<Link<Disconnected, Fake>>();
+    free::<Link<Connected, Fake>>();
+    free::<(Connecting<Fake>, Closing<Fake>, Ready<Fake>, Closed<Fake>)>();
+    free::<(Lease<Fake>, Monitor, Transitions)>();
+    unpin::<(Connecting<Fake>, Closing<Fake>, Closed<Fake>)>();
+    can_connect::<Link<Disconnected, Fake>>();
+    is_connected::<Link<Connected, Fake>>();
+    assert_eq!(size_of::<Link<Connected, Fake>>(), size_of::<usize>());
+}
+
+/// The messages are compared with the toolchain that they were made with.
+#[test]
+fn the_wrong_program_does_not_compile() {
+    let tests = trybuild::TestCases::new();
+    tests.compile_fail("ui-tests/link/*.rs");
+}
