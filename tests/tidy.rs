@@ -160,6 +160,20 @@ fn layers_import_strictly_downward() {
     );
 }
 
+/// What keeps any link alive is tested on links that are not AMQP's.
+#[test]
+fn the_machine_and_links_are_tested_without_amqp() {
+    for folder in ["tests/fsm", "tests/fsm-bench", "tests/link", "tests/nats", "ui-tests/link"] {
+        complain("more than fsm and link", sources(folder), |file, text| {
+            lines_with(file, &code_of(text), |line| {
+                let uses =
+                    line.match_indices("hopmq::").map(|(at, found)| &line[at + found.len()..]);
+                uses.map(identifier).any(|name| !["fsm", "link"].contains(&name))
+            })
+        });
+    }
+}
+
 #[test]
 fn pure_layers_stay_pure() {
     complain(

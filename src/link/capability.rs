@@ -14,8 +14,8 @@ use super::service::Service;
     note = "to dial anew, first write `let link = link.close().await;`",
     note = "when it has ended by itself: `link.into_disconnected()`"
 )]
-pub trait CanConnect: Sealed {}
-impl<T: Service> CanConnect for Link<Disconnected, T> {}
+pub trait CanDial: Sealed {}
+impl<T: Service> CanDial for Link<Disconnected, T> {}
 
 /// A link that was up: `Link<Connected, T>`.
 #[diagnostic::on_unimplemented(
@@ -23,5 +23,5 @@ impl<T: Service> CanConnect for Link<Disconnected, T> {}
     label = "this is a `{Self}`; this call needs a `Link<Connected, _>`",
     note = "first write `let link = link.connect().await?;`"
 )]
-pub trait IsConnected: Sealed {}
-impl<T: Service> IsConnected for Link<Connected, T> {}
+pub trait IsLinked: Sealed {}
+impl<T: Service> IsLinked for Link<Connected, T> {}

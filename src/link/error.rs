@@ -159,7 +159,7 @@ pub enum Unavailable<E: Error + 'static> {
         fault: Option<Arc<Fault<E>>>,
     },
     /// The breaker is open: the peer is left alone for a while.
-    #[error("the circuit breaker is open, for {:?} yet", next_probe.saturating_duration_since(Instant::now()))]
+    #[error("the circuit breaker is open, for {:.1?} yet", next_probe.saturating_duration_since(Instant::now()))]
     CircuitOpen {
         /// When it lets one attempt through.
         next_probe: Instant,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::capability::{CanConnect, IsConnected};
+use super::capability::{CanDial, IsLinked};
 use super::error::{Ended, Unavailable};
 use super::lease::Lease;
 use super::monitor::{Monitor, Transitions};
@@ -70,7 +70,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// [`Failed`](super::Failed), with the `Link<Disconnected, T>` to try again with.
     pub fn connect(self) -> Connecting<T>
     where
-        Self: CanConnect, // takes the Link<Disconnected, _> by value
+        Self: CanDial, // takes the Link<Disconnected, _> by value
     {
         Connecting::new(self.owner)
     }
@@ -80,7 +80,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// In the end it is closed, whatever the peer does; [`ended`](Self::ended) says whether cleanly.
     pub fn close(self) -> Closing<T>
     where
-        Self: IsConnected, // takes the Link<Connected, _> by value
+        Self: IsLinked, // takes the Link<Connected, _> by value
     {
         Closing::new(self.owner)
     }
@@ -92,7 +92,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// attempt.
     pub fn session(&self) -> Result<Lease<T>, Unavailable<T::Error>>
     where
-        Self: IsConnected,
+        Self: IsLinked,
     {
         let shared = &self.owner.0;
         shared.core.look(|inner| shared.lease(inner))
@@ -104,7 +104,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// The link is closing or at its end.
     pub fn ready(&self) -> Ready<T>
     where
-        Self: IsConnected,
+        Self: IsLinked,
     {
         Ready::new(self.owner.0.clone())
     }
@@ -112,7 +112,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// Waits until the link has ended, and says why. Dropping it changes nothing.
     pub fn closed(&self) -> Closed<T>
     where
-        Self: IsConnected,
+        Self: IsLinked,
     {
         Closed::new(self.owner.0.clone())
     }
@@ -124,7 +124,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// The link is not up and will not be by itself.
     pub fn degrade(&self, reasons: Reasons) -> Result<Reaction, Refusal>
     where
-        Self: IsConnected,
+        Self: IsLinked,
     {
         self.owner.0.tell(Event::Degrade(reasons))
     }
@@ -135,7 +135,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// The link is not up and will not be by itself.
     pub fn clear(&self, reasons: Reasons) -> Result<Reaction, Refusal>
     where
-        Self: IsConnected,
+        Self: IsLinked,
     {
         self.owner.0.tell(Event::Clear(reasons))
     }
@@ -146,7 +146,7 @@ impl<S: LinkState, T: Service> Link<S, T> {
     /// The link itself, while it has not ended.
     pub fn into_disconnected(self) -> Result<Link<Disconnected, T>, Self>
     where
-        Self: IsConnected, // takes the Link<Connected, _> by value
+        Self: IsLinked, // takes the Link<Connected, _> by value
     {
         match self.ended() {
             Some(_) => {

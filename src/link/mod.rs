@@ -78,7 +78,7 @@ mod wait;
 pub use crate::fsm::supervisor::{
     Backoff, Breaker, End, Hooks, Policy, Reasons, Resume, Retry, State, Stats, Transition,
 };
-pub use capability::{CanConnect, IsConnected};
+pub use capability::{CanDial, IsLinked};
 pub use error::{Ended, Failed, Fault, Unavailable};
 pub use handle::{Connected, Disconnected, Link, LinkState};
 pub use lease::Lease;

@@ -93,10 +93,10 @@ impl<T: Service> Shared<T> {
     pub(super) fn release(&self) {
         self.step(|inner, _, now| {
             inner.released = true;
-            match inner.running {
+            inner.gone = !inner.running;
+            if !matches!(inner.state(), State::Disconnected | State::Closed) {
                 // Ignored if it is closing already.
-                true => drop(inner.supervisor.handle(now, Event::Close)),
-                false => inner.gone = true,
+                let _ = inner.supervisor.handle(now, Event::Close);
             }
         });
     }

@@ -310,3 +310,51 @@ async fn without_a_pulse_nothing_is_probed() {
     sleep(600 * SECOND).await;
     assert_eq!((fake.notes().probes, link.state()), (0, State::Connected));
 }
+
+/// On the real clock and several threads: callers, the task and the loss of sessions race, and still one
+/// attempt is under way at a time, every session is dropped once, and everybody comes to an end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_at_once() {
+    let policy = Policy {
+        backoff: hopmq::link::Backoff::fixed(Duration::ZERO),
+        breaker: None,
+        steady_after: Duration::ZERO,
+        ..policy()
+    };
+    let fake = Fake::new();
+    let link = Link::with(fake.clone(), settings(policy)).connect().await.unwrap();
+    let link = std::sync::Arc::new(link);
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let (fake, link) = (fake.clone(), link.clone());
+            tokio::spawn(async move {
+                for round in 0..200 {
+                    let session = link.ready().within(10 * SECOND).await.unwrap();
+                    match (caller + round) % 4 {
+                        0 => drop(session.lost(Oops::OutOfOrder)),
+                        1 => fake.cut(),
+                        2 => drop(link.degrade(Reasons::own(caller))),
+                        _ => drop(link.clear(Reasons::own(caller))),
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        timeout(30 * SECOND, caller).await.expect("nobody waits for ever").unwrap();
+    }
+    let stats = link.stats();
+    assert!(stats.losses > 100, "{stats:?}");
+    assert_eq!(stats.machine.unobserved, 0);
+    let link = std::sync::Arc::into_inner(link).unwrap();
+    let link = timeout(10 * SECOND, link.close()).await.expect("it closes");
+    assert_eq!(link.state(), State::Disconnected);
+    drop(link);
+    let all_dropped = async {
+        while fake.notes().dropped.len() != fake.sessions() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(10 * SECOND, all_dropped).await.expect("no session is kept");
+    assert_eq!(fake.notes().most_under_way, 1);
+}

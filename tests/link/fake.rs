@@ -91,6 +91,7 @@ pub(crate) struct Session {
 
 impl Fake {
     pub(crate) fn new() -> Self {
+        crate::log::begin();
         let script = Script {
             dials: VecDeque::new(),
             dial: Does::Work,
@@ -135,6 +136,11 @@ impl Fake {
 
     pub(crate) fn notes(&self) -> Notes {
         self.script(|script| script.notes.clone())
+    }
+
+    /// How many sessions there were.
+    pub(crate) fn sessions(&self) -> usize {
+        usize::try_from(self.notes().sessions).unwrap()
     }
 
     /// When dials began, in whole seconds after `start`.

@@ -2,6 +2,7 @@
 
 mod edges;
 mod fake;
+mod log;
 mod seen;
 mod supervised;
 mod types;

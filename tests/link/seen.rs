@@ -1,15 +1,14 @@
 //! What a link shows of itself: state, transitions, hooks, log.
 
-use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use hopmq::link::{Hooks, Link, Reasons, Settings, State};
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::fake::{Does, Fake, SECOND, connected, failing, link, policy, settings, settle};
+use crate::log;
 
 #[tokio::test(start_paused = true)]
 async fn the_stream_shows_every_transition_and_ends_with_the_link() {
@@ -25,7 +24,6 @@ async fn the_stream_shows_every_transition_and_ends_with_the_link() {
         "Disconnected --connect--> Connecting",
         "Connecting --opened--> Connected",
         "Connected --lost--> Reconnecting",
-        // The session did not last a second, so the outage goes on, and the retry waits its turn.
         "Reconnecting --opened--> Recovering",
         "Recovering --recovered--> Connected",
         "Connected --close--> Closing",
@@ -116,14 +114,6 @@ async fn a_hook_that_panics_does_not_harm_the_link() {
 
 #[tokio::test(start_paused = true)]
 async fn every_transition_is_logged_with_the_id_and_its_cause() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .without_time()
-        .finish();
-    let _guard = subscriber.set_default();
     let fake = Fake::new();
     let settings = Settings { id: Some("the-cache".into()), ..settings(policy()) };
     let link = Link::with(fake.clone(), settings).connect().await.unwrap();
@@ -132,7 +122,7 @@ async fn every_transition_is_logged_with_the_id_and_its_cause() {
     link.closed().await;
     let link = link.into_disconnected().unwrap();
     settle().await;
-    let lines = log.lines();
+    let lines = log::lines_with("the-cache");
     let expect = [
         ("INFO", "Disconnected", "connect", "Connecting"),
         ("INFO", "Connecting", "opened", "Connected"),
@@ -159,24 +149,4 @@ fn links_have_ids_of_their_own() {
     assert_eq!(format!("{one:?}"), format!("Link<Disconnected>({})", one.id()));
     // A service can be asked for what it knows, whatever the state.
     assert!(one.service().notes().dials.is_empty());
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        let text = self.0.lock().unwrap().clone();
-        String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

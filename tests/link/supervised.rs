@@ -143,7 +143,7 @@ async fn calls_fail_fast_while_it_is_open_with_the_time_of_the_probe() {
     assert_eq!(link.monitor().next_probe(), Some(next_probe));
     assert!(matches!(fault.as_deref(), Some(Fault::Service(Oops::OutOfOrder))));
     let error = link.session().unwrap_err().to_string();
-    assert_eq!(error, "the circuit breaker is open, for 5s yet");
+    assert_eq!(error, "the circuit breaker is open, for 5.0s yet");
     assert_eq!(fake.notes().dials.len(), 4, "asking dials nothing");
 }
 
@@ -243,6 +243,8 @@ async fn close_from_every_state() {
         let (sessions, dropped) = match held {
             Held::Down(link) => {
                 drop(link);
+                // There is nothing to close.
+                assert_eq!(monitor.state(), State::Disconnected);
                 (0, 0)
             }
             Held::Connecting(connecting) => {

@@ -1,16 +1,16 @@
 //! What the types say: the wrong program does not compile, and the compiler says what to write.
 
 use hopmq::link::{
-    CanConnect, Closed, Closing, Connected, Connecting, Disconnected, IsConnected, Lease, Link,
-    Monitor, Ready, Transitions,
+    CanDial, Closed, Closing, Connected, Connecting, Disconnected, IsLinked, Lease, Link, Monitor,
+    Ready, Transitions,
 };
 
 use crate::fake::Fake;
 
 const fn free<T: Send + Sync + 'static>() {}
 const fn unpin<T: Unpin>() {}
-const fn can_connect<T: CanConnect>() {}
-const fn is_connected<T: IsConnected>() {}
+const fn can_connect<T: CanDial>() {}
+const fn is_connected<T: IsLinked>() {}
 
 #[test]
 fn handles_and_futures_go_everywhere() {
