@@ -17,8 +17,8 @@ use trybuild::TestCases;
 /// The Rust whose errors stand beside the programs.
 const WRITTEN_WITH: &str = "1.95.";
 
-/// Each illegal pair of state and operation; the same through `&` and `Arc`; uses after a move.
-const FOLDERS: &[&str] = &["matrix", "receivers", "moves"];
+/// Each illegal pair of state and operation; the same through `&` and `Arc`; uses after a move; links.
+const FOLDERS: &[&str] = &["matrix", "receivers", "moves", "link"];
 
 /// Where the programs are that only have to fail; set for [`fails_in_any_way`] by the test below.
 const COPIES: &str = "HOPMQ_TEST_UI_COPIES";
