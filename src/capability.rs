@@ -1,9 +1,30 @@
 //! What a connection or channel can do in which state, as traits that can be named in bounds.
 //!
-//! Each is implemented for exactly the states in which the operation is legal, so a bound such as
-//! `fn start<S: ChanState>(chan: &Chan<S>) where Chan<S>: CanConfigure` says what a function
-//! needs. The implementations are written out by hand, one line each: that is what makes the
-//! compiler's messages short. A test compares them with the table of states and operations
+//! Each is implemented for exactly the states in which the operation is legal, so a bound says what
+//! a function needs, and the compiler tells its caller what to do where that is not met:
+//!
+//! ```
+//! use hopmq::{Chan, ChanState, Error, Queue, capability::IsOpen, queue::CanPurge};
+//!
+//! /// On any channel that is open, in whatever mode; on any queue but a stream.
+//! async fn emptied<S: ChanState, K: CanPurge>(chan: &Chan<S>, queue: &Queue<K>) -> Result<u32, Error>
+//! where
+//!     Chan<S>: IsOpen,
+//! {
+//!     chan.purge(queue).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+//! # let conn = hopmq::Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+//! let chan = conn.open_channel().await?.confirm_select().await?;
+//! let inbox = chan.declare(Queue::classic("inbox")).await?;
+//! assert_eq!(emptied(&chan, &inbox).await?, 0);
+//! # Ok(()) }
+//! ```
+//!
+//! The implementations are written out by hand, one line each: that is what makes the compiler's
+//! messages short. A test compares them with the table of states and operations
 //! ([`table`](crate::table)).
 
 use std::sync::Arc;

@@ -48,6 +48,8 @@ mod error;
 #[cfg(feature = "client")]
 pub mod exchange;
 #[cfg(feature = "client")]
+pub mod guide;
+#[cfg(feature = "client")]
 mod handle;
 #[cfg(feature = "client")]
 mod message;
