@@ -17,8 +17,9 @@ use trybuild::TestCases;
 /// The Rust whose errors stand beside the programs.
 const WRITTEN_WITH: &str = "1.95.";
 
-/// Each illegal pair of state and operation; the same through `&` and `Arc`; uses after a move; links.
-const FOLDERS: &[&str] = &["matrix", "receivers", "moves", "link"];
+/// Each illegal pair of state and operation; the same through `&` and `Arc`; uses after a move;
+/// functions for any mode; what must not be dropped unseen, as a call without its `.await`; links.
+const FOLDERS: &[&str] = &["matrix", "receivers", "moves", "bounds", "unused", "link"];
 
 /// Where the programs are that only have to fail; set for [`fails_in_any_way`] by the test below.
 const COPIES: &str = "HOPMQ_TEST_UI_COPIES";
@@ -27,6 +28,7 @@ const COPIES: &str = "HOPMQ_TEST_UI_COPIES";
 #[allow(dead_code)]
 #[path = "../ui-tests/legal"]
 mod legal {
+    mod any_mode;
     mod chan_closed;
     mod chan_confirming;
     mod chan_open;
