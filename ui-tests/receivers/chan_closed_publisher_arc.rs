@@ -1,0 +1,11 @@
+//! A `Chan<Closed>` in an `Arc` has no `publisher`: the advice is the same as for an owned one.
+
+use std::sync::Arc;
+
+use hopmq::*;
+
+async fn wrong(chan: Arc<Chan<Closed>>) {
+    let _ = chan.publisher();
+}
+
+fn main() {}

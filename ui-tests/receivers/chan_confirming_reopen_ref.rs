@@ -1,0 +1,9 @@
+//! A `Chan<Confirming>` behind a reference has no `reopen`: the advice is the same as for an owned one.
+
+use hopmq::*;
+
+async fn wrong(chan: &Chan<Confirming>) {
+    let _ = chan.reopen().await;
+}
+
+fn main() {}
