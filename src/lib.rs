@@ -48,6 +48,8 @@ mod error;
 #[cfg(feature = "client")]
 pub mod exchange;
 #[cfg(feature = "client")]
+mod find;
+#[cfg(feature = "client")]
 pub mod guide;
 #[cfg(feature = "client")]
 mod handle;
@@ -115,6 +117,8 @@ pub use driver::tls::TlsError;
 pub use error::{Blame, ConsumeError, Error, Failed, Unconfirmed};
 #[cfg(feature = "client")]
 pub use exchange::{Direct, Exchange, ExchangeDeclaration, Fanout, Headers, RouteTo, Topic};
+#[cfg(feature = "client")]
+pub use find::Find;
 #[cfg(feature = "client")]
 pub use message::{Message, MessageProperties, Received};
 #[cfg(feature = "client")]

@@ -117,6 +117,7 @@ pub const CONN: Table = Table {
     operations: &[
         conn("connect", "CanConnect", &[("Disconnected", "Connected")]),
         conn("open_channel", "IsConnected", CONNECTED),
+        conn("find", "IsConnected", &[("Connected", "Connected")]),
         conn("close", "IsConnected", &[("Connected", "Disconnected")]),
         conn("into_disconnected", "IsConnected", &[("Connected", "Disconnected")]),
         conn("closed", "IsConnected", CONNECTED),

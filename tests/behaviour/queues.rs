@@ -9,6 +9,7 @@ use crate::place::{Outcome, Place, fill, take, text, until};
 on_both_brokers!(
     queues_of_every_kind_take_messages,
     a_queue_is_there_or_not,
+    a_queue_is_found_or_not_and_no_channel_pays,
     a_queue_tells_what_it_holds,
     a_queue_is_purged,
     a_deleted_queue_gives_its_count,
@@ -58,6 +59,19 @@ async fn a_queue_is_there_or_not(at: Place) -> Outcome {
     assert_eq!(found.counts_when_declared(), Counts { messages: 2, consumers: 0 });
     let error = chan.declare(Queue::quorum(at.name("missing")).passive()).await.unwrap_err();
     assert_eq!(error.reply_code(), Some(ReplyCode::NOT_FOUND));
+    Ok(())
+}
+
+async fn a_queue_is_found_or_not_and_no_channel_pays(at: Place) -> Outcome {
+    let conn = at.conn().await?;
+    let chan = conn.open_channel().await?;
+    let name = at.name("inbox");
+    assert!(conn.find(Queue::classic(&name)).await?.is_none());
+    assert!(conn.find(Exchange::topic(at.name("orders"))).await?.is_none());
+    chan.declare(Queue::classic(&name)).await?;
+    let found = conn.find(Queue::classic(&name)).await?.expect("it is there now");
+    assert_eq!(chan.counts(&found).await?.messages, 0);
+    assert!(chan.close_reason().is_none());
     Ok(())
 }
 

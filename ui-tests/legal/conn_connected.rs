@@ -4,6 +4,7 @@ use hopmq::*;
 
 async fn stays(conn: &Conn<Connected>) {
     let _ = conn.open_channel().await;
+    let _ = conn.find(Queue::classic("inbox")).await;
     let _ = conn.closed().await;
     let _ = conn.close_reason();
     let _ = conn.state();
