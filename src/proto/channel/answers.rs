@@ -99,6 +99,13 @@ impl Channel {
             Request::TxCommit | Request::TxRollback => {
                 self.transaction_open = false;
                 self.transaction_lost = false;
+                if done.request == Request::TxCommit
+                    && let Some(held) = self.held.pop_front()
+                {
+                    self.transaction_open = !held.is_empty() || self.ack_is_due();
+                    core.batch.bytes.extend_from_slice(&held);
+                    core.wakes.append(&mut self.window_waiters);
+                }
             }
             Request::Cancel { consumer } => {
                 if let Some(consumer) =

@@ -11,9 +11,7 @@ impl Channel {
         how: Settlement,
         bytes: &mut BytesMut,
     ) -> Result<bool, SettleError> {
-        if let Some(cause) = &self.ended {
-            return Err(SettleError::Ended(cause.clone()));
-        }
+        self.check_open()?;
         if epoch != self.epoch {
             return Err(SettleError::Stale);
         }
@@ -28,6 +26,7 @@ impl Channel {
         } else if !self.unsettled.settle(tag) {
             return Err(SettleError::Stale);
         }
+        let bytes = self.outbound(bytes);
         match how {
             Settlement::Ack => {
                 encode::method(bytes, id, &basic::Ack { delivery_tag: tag, multiple: false });
@@ -53,7 +52,8 @@ impl Channel {
     /// Writes the ack that covers all that was acknowledged in order.
     pub(in crate::proto) fn flush_acks(&mut self, bytes: &mut BytesMut) {
         if let Some(delivery_tag) = self.unsettled.take_due() {
-            encode::method(bytes, self.id, &basic::Ack { delivery_tag, multiple: true });
+            let (id, bytes) = (self.id, self.outbound(bytes));
+            encode::method(bytes, id, &basic::Ack { delivery_tag, multiple: true });
         }
     }
 
@@ -165,9 +165,7 @@ impl Channel {
         end: ConsumerEnd,
         core: &mut Core,
     ) -> Result<(), CallError> {
-        if let Some(cause) = &self.ended {
-            return Err(CallError::Ended(cause.clone()));
-        }
+        self.check_open()?;
         let consumer = self.consumers.iter_mut().find(|consumer| consumer.number == number);
         match consumer {
             Some(consumer) if !self.live => {
@@ -247,7 +245,10 @@ impl Channel {
     pub(in crate::proto) fn give_back(&mut self, tag: u64, automatic: bool, core: &mut Core) {
         if !automatic {
             let requeued = self.settle(self.epoch, tag, Settlement::Requeue, &mut core.batch.bytes);
-            debug_assert!(requeued.is_ok() || self.ended.is_some(), "a buffered delivery is owed");
+            debug_assert!(
+                requeued.is_ok() || self.check_open().is_err(),
+                "a buffered delivery is owed"
+            );
         }
     }
 }

@@ -95,6 +95,8 @@ pub(in crate::proto) struct Channel {
     confirming: bool,
     merges_acks: bool,
     pending: VecDeque<Pending>,
+    /// One for each commit that awaits its answer: what is to go out after it, and only then.
+    held: VecDeque<BytesMut>,
     assembly: Assembly,
     unsettled: Unsettled,
     consumers: Vec<Consumer>,
@@ -137,6 +139,7 @@ impl Channel {
             confirming: false,
             merges_acks: true,
             pending: VecDeque::new(),
+            held: VecDeque::new(),
             assembly: Assembly::Idle,
             unsettled: Unsettled::default(),
             consumers: Vec::new(),
@@ -167,9 +170,7 @@ impl Channel {
         call: Option<CallId>,
         core: &mut Core,
     ) -> Result<(), CallError> {
-        if let Some(cause) = &self.ended {
-            return Err(CallError::Ended(cause.clone()));
-        }
+        self.check_open()?;
         if self.transaction_lost && !matches!(request, Request::TxRollback) {
             return Err(CallError::TransactionLost);
         }
@@ -202,13 +203,23 @@ impl Channel {
 
     fn send(&mut self, request: Request, call: Option<CallId>, consumer: u32, core: &mut Core) {
         self.flush_acks(&mut core.batch.bytes);
-        request.encode(&mut core.batch.bytes, self.id, consumer);
+        let id = self.id;
+        request.encode(self.outbound(&mut core.batch.bytes), id, consumer);
+        if request == Request::TxCommit {
+            self.held.push_back(BytesMut::new());
+        }
         let event = match &request {
             Request::CloseChannel => ChannelEvent::Close,
             other => ChannelEvent::Request(Operation::of(other)),
         };
         self.pending.push_back(Pending { request, call, consumer });
         self.step(event, core);
+    }
+
+    /// Where the channel's frames go. RabbitMQ closes the connection (504) for whatever arrives on
+    /// a channel while it commits, so that waits for the answer.
+    fn outbound<'a>(&'a mut self, batch: &'a mut BytesMut) -> &'a mut BytesMut {
+        self.held.back_mut().unwrap_or(batch)
     }
 
     /// Handles a method; content that follows comes through [`Channel::content`].
@@ -325,7 +336,7 @@ impl Channel {
 
     /// Sends channel.close, once.
     pub(in crate::proto) fn close(&mut self, call: Option<CallId>, core: &mut Core) {
-        let closing = self.pending.back().is_some_and(|last| last.request == Request::CloseChannel);
+        let closing = self.is_closing();
         if self.ended.is_none() && !self.live {
             self.step(ChannelEvent::Lost, core);
             self.end(Arc::new(Cause::ByUs), core);
@@ -334,6 +345,21 @@ impl Channel {
             self.send(Request::CloseChannel, call, 0, core);
         } else if let Some(call) = call {
             core.calls.answer(call, Ok(Reply::Done), &mut core.wakes);
+        }
+    }
+
+    /// Whether channel.close is on its way: what follows it on the wire would be a frame for a
+    /// channel that is not open, for which the broker closes the connection (504).
+    pub(in crate::proto) fn is_closing(&self) -> bool {
+        self.pending.back().is_some_and(|last| last.request == Request::CloseChannel)
+    }
+
+    /// Whether something can still be sent.
+    pub(in crate::proto) fn check_open(&self) -> Result<(), Arc<Cause>> {
+        match &self.ended {
+            Some(cause) => Err(cause.clone()),
+            None if self.is_closing() => Err(Arc::new(Cause::ByUs)),
+            None => Ok(()),
         }
     }
 
@@ -367,6 +393,7 @@ impl Channel {
             consumer.finish(end, wakes);
         }
         self.assembly = Assembly::Idle;
+        self.held.clear();
         wakes.append(&mut self.window_waiters);
         wakes.extend(self.returns_waiter.take());
     }

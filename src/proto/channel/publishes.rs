@@ -13,6 +13,7 @@ impl Channel {
         let limits = &core.limits;
         // A message larger than the window passes when it is alone: it must pass some time.
         let full = self.flow_stopped
+            || !self.held.is_empty()
             || self.ledger.outstanding() >= limits.window_messages
             || (self.ledger.outstanding() > 0 && self.ledger.bytes() + size > limits.window_bytes);
         if full {

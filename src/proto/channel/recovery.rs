@@ -16,6 +16,7 @@ impl Channel {
         self.reopened = false;
         self.epoch = epoch;
         self.assembly = Assembly::Idle;
+        self.held.clear();
         self.unsettled = Unsettled::default();
         self.flow_stopped = false;
         self.transaction_lost |= std::mem::take(&mut self.transaction_open);

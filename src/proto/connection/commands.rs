@@ -125,9 +125,7 @@ impl Connection {
         waiter: &mut dyn FnMut() -> Option<WaiterId>,
     ) -> Result<Accepted, CallError> {
         let channel = self.channels.get_mut(key).ok_or_else(gone)?;
-        if let Some(cause) = &channel.ended {
-            return Err(CallError::Ended(cause.clone()));
-        }
+        channel.check_open()?;
         if channel.transaction_lost {
             return Err(CallError::TransactionLost);
         }

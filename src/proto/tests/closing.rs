@@ -197,3 +197,33 @@ fn a_connection_that_is_lost_while_closing_is_closed() {
         Poll::Ready(Outcome::Unknown(_))
     ));
 }
+
+#[test]
+fn nothing_follows_a_close_on_its_channel() {
+    let (mut scripted, key) = Scripted::with_channel();
+    let queue = ShortString::new("inbox").unwrap();
+    let spec = ConsumeSpec {
+        queue,
+        automatic: false,
+        exclusive: false,
+        arguments: Bytes::new(),
+        prefetch: None,
+    };
+    let consume = scripted.request(key, Request::Consume(spec));
+    let tag = consumer_tag(1);
+    scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+    let Poll::Ready(Ok(Reply::Consuming(consumer))) = scripted.answer(consume) else { panic!() };
+    scripted.deliver(1, 1, b"x");
+    scripted.sent();
+    let close = scripted.request(key, Request::CloseChannel);
+    scripted.connection.abandon_call(scripted.now, close);
+    let refused = scripted.connection.request(scripted.now, key, bind(), SECOND);
+    assert_eq!(refused, Err(CallError::Ended(Arc::new(Cause::ByUs))));
+    let settled = scripted.connection.settle(key, 1, 1, Settlement::Ack);
+    assert_eq!(settled, Err(SettleError::Ended(Arc::new(Cause::ByUs))));
+    scripted.connection.drop_consumer(scripted.now, consumer, Default::default());
+    scripted.connection.release_channel(scripted.now, key);
+    assert_eq!(scripted.sent(), ["channel.close"]);
+    scripted.receive(1, &method::channel::CloseOk {});
+    assert_eq!(scripted.ended(), None);
+}

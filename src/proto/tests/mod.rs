@@ -2,6 +2,7 @@
 
 mod binding;
 mod closing;
+mod committing;
 mod confirms;
 mod consuming;
 mod handshake;
