@@ -45,6 +45,20 @@ macro_rules! on_both_brokers {
     };
 }
 
+/// Makes each behaviour a test on the embedded broker alone: it needs a fault that only that has on demand.
+macro_rules! on_the_embedded_broker {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    $crate::place::on_embedded(super::$name).await;
+                }
+            )+
+        }
+    };
+}
+
 /// A broker and a test's own names on it.
 #[derive(Clone)]
 pub(crate) struct Place {
@@ -119,6 +133,15 @@ impl Place {
         }
         conn.close().await?;
         Ok(())
+    }
+
+    /// The embedded broker, for what only that can be told to do.
+    pub(crate) fn broker(&self) -> &Broker {
+        self.inner.broker.as_ref().expect("a behaviour of the embedded broker alone")
+    }
+
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.inner.broker.is_some()
     }
 
     /// How to connect there.
