@@ -133,7 +133,7 @@ macro_rules! options {
 
             /// Waits this long for room, instead of the configured time.
             pub fn within(mut self, deadline: Duration) -> Self {
-                self.handover.after = deadline;
+                self.handover.within = Some(deadline);
                 self
             }
         }
@@ -180,10 +180,10 @@ impl Future for PublishUnconfirmed<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let handover = &mut self.handover;
         let handed_over = ready!(handover.poll(cx, false));
-        let message = handover.message.take().unwrap_or_default();
+        let message = handover.message.take();
         Poll::Ready(match handed_over {
             Ok(_) => Ok(()),
-            Err(error) => Err(Failed::new(error, message)),
+            Err(error) => Err(Failed::new(error, message.unwrap_or_default())),
         })
     }
 }
@@ -251,40 +251,46 @@ impl Stream for Returns {
     }
 }
 
-/// A message on its way into the outbound batch.
+/// A message on its way into the outbound batch. Small, for it is moved about on the way.
 struct Handover<'a> {
     chan: &'a Arc<ChanInner>,
     exchange: ShortStr<'a>,
-    route: Result<RoutingKey<'a>, UsageError>,
+    route: Result<RoutingKey<'a>, Box<UsageError>>,
     message: Option<Message>,
-    /// Encoded once, however often it is polled.
-    encoded: Option<EncodedProperties>,
     mandatory: bool,
     keep: bool,
-    after: Duration,
+    /// How long it may wait, where that is not the configured time.
+    within: Option<Duration>,
     waiter: Option<WaiterId>,
     /// Made only when it has to wait.
-    deadline: Option<Pin<Box<Sleep>>>,
+    waiting: Option<Box<Waiting>>,
+}
+
+struct Waiting {
+    /// Encoded once, however often it is polled.
+    encoded: EncodedProperties,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl<'a> Handover<'a> {
+    #[inline]
     fn new<X>(
         chan: &'a Arc<ChanInner>,
         exchange: &'a Exchange<X>,
         route: impl RouteTo<'a, X>,
         message: Message,
     ) -> Self {
-        let checked = exchange.check(chan.realm());
+        let realm = chan.realm();
+        let route = exchange.check(realm).and_then(|()| route.into_key(realm));
         Handover {
             exchange: exchange.short(),
-            route: checked.and_then(|()| route.into_key(chan.realm())),
+            route: route.map_err(Box::new),
             message: Some(message),
-            encoded: None,
             mandatory: false,
             keep: false,
-            after: chan.handle.call_timeout(),
+            within: None,
             waiter: None,
-            deadline: None,
+            waiting: None,
             chan,
         }
     }
@@ -293,14 +299,15 @@ impl<'a> Handover<'a> {
         let Some(message) = &self.message else { return Poll::Pending };
         let key = match &self.route {
             Ok(key) => key.as_short(),
-            Err(error) => return Poll::Ready(Err(error.clone().into())),
+            Err(error) => return Poll::Ready(Err(UsageError::clone(error).into())),
         };
-        let encoded = match &self.encoded {
-            Some(encoded) => encoded,
+        let first;
+        let encoded = match &self.waiting {
+            Some(waiting) => &waiting.encoded,
             None => {
-                let encoded = message.encoded(self.mandatory && confirming)?;
-                self.chan.handle.check_size(message.body().len(), encoded.bytes().len())?;
-                self.encoded.insert(encoded)
+                first = message.encoded(self.mandatory && confirming)?;
+                self.chan.handle.check_size(message.body().len(), first.bytes().len())?;
+                &first
             }
         };
         let outgoing = Outgoing {
@@ -315,13 +322,20 @@ impl<'a> Handover<'a> {
         let handle = &self.chan.handle;
         match handle.poll_publish(self.chan.key, &outgoing, &mut self.waiter, cx) {
             Ok(Accepted::Yes { tag }) => Poll::Ready(Ok(tag)),
-            Ok(Accepted::Wait) => self.poll_wait(cx),
+            Ok(Accepted::Wait) => {
+                let encoded = encoded.clone();
+                self.poll_wait(encoded, cx)
+            }
             Err(error) => Poll::Ready(Err(handle.error(error))),
         }
     }
 
     #[cold]
-    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, Error>> {
+    fn poll_wait(
+        &mut self,
+        encoded: EncodedProperties,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<u64, Error>> {
         let handle = &self.chan.handle;
         if handle.config().while_blocked == Hold::FailFast
             && let Some(reason) = handle.look(|connection| connection.blocked().cloned())
@@ -331,9 +345,11 @@ impl<'a> Handover<'a> {
         if let Some(refusal) = handle.refusal() {
             return Poll::Ready(Err(refusal));
         }
-        let after = self.after;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(after)));
-        ready!(deadline.as_mut().poll(cx));
+        let after = self.within.unwrap_or_else(|| handle.call_timeout());
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::new(Waiting { encoded, deadline: Box::pin(sleep(after)) }));
+        ready!(waiting.deadline.as_mut().poll(cx));
         Poll::Ready(Err(Error::Timeout { operation: "room to publish", after }))
     }
 }

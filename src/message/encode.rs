@@ -2,29 +2,20 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::Message;
+use super::{Message, Persistence};
 use crate::{
     proto::SEQUENCE_HEADER,
     usage::UsageError,
     wire::{FieldTable, Properties, RawTable, properties::RawProperties},
 };
 
-/// An encoded property list. The frequent ones fit in place: nothing is allocated for a message
-/// without properties of its own, mandatory or not.
+/// An encoded property list. The frequent ones are constants: nothing is allocated or put together
+/// for a message without properties of its own, mandatory or not.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedProperties {
-    pub(super) list: List,
+    list: Bytes,
     sequence_at: Option<usize>,
 }
-
-#[derive(Clone, Debug)]
-pub(super) enum List {
-    Inline { bytes: [u8; INLINE], len: u8 },
-    Heap(Bytes),
-}
-
-/// Flags, a table with the sequence header, and the delivery mode.
-const INLINE: usize = 2 + 4 + SEQUENCE_ENTRY + 1;
 
 /// The sequence header as an entry of a table: its name, the tag of a 64-bit integer, the value.
 const SEQUENCE_ENTRY: usize = 1 + SEQUENCE_HEADER.len() + 1 + 8;
@@ -33,13 +24,47 @@ const SEQUENCE_ENTRY: usize = 1 + SEQUENCE_HEADER.len() + 1 + 8;
 const HEADERS: u16 = 1 << 13;
 const DELIVERY_MODE: u16 = 1 << 12;
 
+/// The lists of messages without more, by delivery mode.
+static PLAIN: [u8; 2] = [0, 0];
+static TRANSIENT: [u8; 3] = with_mode(1);
+static PERSISTENT: [u8; 3] = with_mode(2);
+
+/// The same with a table that holds the sequence header alone; its value is zero.
+static SEQUENCE: [u8; WITH_TABLE] = with_sequence(HEADERS, 0);
+static SEQUENCE_TRANSIENT: [u8; WITH_TABLE + 1] = with_sequence(HEADERS | DELIVERY_MODE, 1);
+static SEQUENCE_PERSISTENT: [u8; WITH_TABLE + 1] = with_sequence(HEADERS | DELIVERY_MODE, 2);
+
+/// Flags and such a table.
+const WITH_TABLE: usize = 2 + 4 + SEQUENCE_ENTRY;
+
+const fn with_mode(mode: u8) -> [u8; 3] {
+    let [high, low] = DELIVERY_MODE.to_be_bytes();
+    [high, low, mode]
+}
+
+/// Evaluated when this is compiled, so an index out of bounds cannot get into a program.
+const fn with_sequence<const LEN: usize>(flags: u16, mode: u8) -> [u8; LEN] {
+    let mut list = [0; LEN];
+    [list[0], list[1]] = flags.to_be_bytes();
+    list[5] = SEQUENCE_ENTRY as u8;
+    list[6] = SEQUENCE_HEADER.len() as u8;
+    let name = SEQUENCE_HEADER.as_bytes();
+    let mut at = 0;
+    while at < name.len() {
+        list[7 + at] = name[at];
+        at += 1;
+    }
+    list[7 + at] = b'l';
+    if LEN > WITH_TABLE {
+        list[WITH_TABLE] = mode;
+    }
+    list
+}
+
 impl EncodedProperties {
     /// The list, flags first.
     pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.list {
-            List::Inline { bytes, len } => bytes.get(..usize::from(*len)).unwrap_or_default(),
-            List::Heap(bytes) => bytes,
-        }
+        &self.list
     }
 
     /// Where in the list the eight bytes of the sequence header's value are.
@@ -56,7 +81,7 @@ impl Message {
     /// The first value that was set and that AMQP cannot carry.
     pub(crate) fn encoded(&self, with_sequence: bool) -> Result<EncodedProperties, UsageError> {
         match &self.more {
-            None => Ok(self.encoded_inline(with_sequence)),
+            None => Ok(self.encoded_constant(with_sequence)),
             Some(more) => match &more.problem {
                 None => Ok(self.encoded_heap(&more.properties, with_sequence)),
                 Some(problem) => Err(problem.clone()),
@@ -64,25 +89,17 @@ impl Message {
         }
     }
 
-    fn encoded_inline(&self, with_sequence: bool) -> EncodedProperties {
-        let mode = self.persistence.mode();
-        let mut out = Inline { bytes: [0; INLINE], len: 0 };
-        let flags = if with_sequence { HEADERS } else { 0 }
-            | if mode.is_some() { DELIVERY_MODE } else { 0 };
-        out.put(&flags.to_be_bytes());
-        let mut sequence_at = None;
-        if with_sequence {
-            out.put(&(SEQUENCE_ENTRY as u32).to_be_bytes());
-            out.put(&[SEQUENCE_HEADER.len() as u8]);
-            out.put(SEQUENCE_HEADER.as_bytes());
-            out.put(b"l");
-            sequence_at = Some(usize::from(out.len));
-            out.put(&[0; 8]);
-        }
-        if let Some(mode) = mode {
-            out.put(&[mode]);
-        }
-        EncodedProperties { list: List::Inline { bytes: out.bytes, len: out.len }, sequence_at }
+    fn encoded_constant(&self, with_sequence: bool) -> EncodedProperties {
+        let list: &'static [u8] = match (self.persistence, with_sequence) {
+            (Persistence::Unsaid, false) => &PLAIN,
+            (Persistence::Transient, false) => &TRANSIENT,
+            (Persistence::Persistent, false) => &PERSISTENT,
+            (Persistence::Unsaid, true) => &SEQUENCE,
+            (Persistence::Transient, true) => &SEQUENCE_TRANSIENT,
+            (Persistence::Persistent, true) => &SEQUENCE_PERSISTENT,
+        };
+        let sequence_at = with_sequence.then_some(WITH_TABLE - 8);
+        EncodedProperties { list: Bytes::from_static(list), sequence_at }
     }
 
     fn encoded_heap(&self, properties: &Properties, with_sequence: bool) -> EncodedProperties {
@@ -105,7 +122,7 @@ impl Message {
         let before = |text: &Option<_>| text.as_ref().map_or(0, short_len);
         let table_at = 2 + before(&properties.content_type) + before(&properties.content_encoding);
         let sequence_at = with_sequence.then(|| table_at + 4 + table.len() - 8);
-        EncodedProperties { list: List::Heap(list.freeze()), sequence_at }
+        EncodedProperties { list: list.freeze(), sequence_at }
     }
 }
 
@@ -119,20 +136,4 @@ fn sequence_entry() -> Bytes {
     // The name is a short literal.
     let _ = table.insert(SEQUENCE_HEADER, 0i64);
     table.encode()
-}
-
-/// A buffer in place; what does not fit is cut, and by its size everything fits.
-struct Inline {
-    bytes: [u8; INLINE],
-    len: u8,
-}
-
-impl Inline {
-    fn put(&mut self, bytes: &[u8]) {
-        let start = usize::from(self.len);
-        if let Some(place) = self.bytes.get_mut(start..start + bytes.len()) {
-            place.copy_from_slice(bytes);
-            self.len += bytes.len() as u8;
-        }
-    }
 }

@@ -72,10 +72,12 @@ fn a_mandatory_message_carries_a_sequence_header_that_nobody_sees() {
 }
 
 #[test]
-fn a_frequent_message_is_encoded_in_place() {
+fn a_frequent_message_has_a_constant_list() {
     for message in [Message::new(b"x"), Message::new(b"x").transient()] {
-        let encoded = message.encoded(true).unwrap();
-        assert!(matches!(encoded.list, encode::List::Inline { .. }), "{encoded:?}");
+        for with_sequence in [false, true] {
+            let list = |message: &Message| message.encoded(with_sequence).unwrap().bytes().as_ptr();
+            assert_eq!(list(&message), list(&message.clone()), "{message:?}: put together");
+        }
     }
 }
 

@@ -175,7 +175,13 @@ pub fn consumer_tag(consumer: u32) -> ShortString {
 
 /// The number of the consumer with this tag.
 pub fn consumer_number(tag: &[u8]) -> Option<u32> {
-    std::str::from_utf8(tag.strip_prefix(b"hopmq-")?).ok()?.parse().ok()
+    // By hand, since this is done for every delivery; only what `consumer_tag` writes is taken.
+    let digits = tag.strip_prefix(b"hopmq-")?;
+    let number = digits.iter().try_fold(0_u32, |number, digit| {
+        let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
+        number.checked_mul(10)?.checked_add(value.into())
+    });
+    number.filter(|_| !digits.is_empty())
 }
 
 impl Request {

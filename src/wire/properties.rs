@@ -272,8 +272,13 @@ impl Properties {
     ///
     /// # Errors
     /// Those of [`Properties::decode`].
+    #[inline]
     pub fn validate(encoded: &[u8]) -> Result<(), PropertiesError> {
-        RawProperties::decode(encoded).map(drop)
+        match encoded {
+            // Most messages have none, or the delivery mode (bit 12) alone.
+            [0, 0] | [0x10, 0, _] => Ok(()),
+            _ => RawProperties::decode(encoded).map(drop),
+        }
     }
 }
 
@@ -354,6 +359,9 @@ mod tests {
         let truncated = PropertiesError::Truncated { property: "headers" };
         assert_eq!(error(&[0x20, 0, 0xff, 0xff, 0xff, 0xff]), truncated);
         assert_eq!(Properties::validate(&[0, 0]), Ok(()));
+        assert_eq!(Properties::validate(&[0x10, 0, 2]), Ok(()));
+        assert_eq!(error(&[0x10, 0]), PropertiesError::Truncated { property: "delivery-mode" });
+        assert_eq!(error(&[0x10, 0, 2, 0]), PropertiesError::Trailing { extra: 1 });
     }
 
     #[test]

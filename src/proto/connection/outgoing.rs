@@ -75,18 +75,27 @@ impl Outgoing<'_> {
             mandatory: self.mandatory,
             immediate: false,
         };
-        encode::method(&mut batch.bytes, channel, &publish);
-        encode::content_header(&mut batch.bytes, channel, size as u64, self.properties);
-        if let Some(at) = self.sequence_at {
-            // The header frame ends with the properties and one end octet.
-            let from_end = self.properties.len() + 1 - at;
-            let start = batch.bytes.len() - from_end;
-            if let Some(value) = batch.bytes.get_mut(start..start + 8) {
-                value.copy_from_slice(&tag.to_be_bytes());
+        let start = batch.bytes.len();
+        match self.body {
+            [one] if one.len() < SPLICE_FROM => {
+                let (bytes, frame_max) = (&mut batch.bytes, frame_max as u32);
+                encode::message(bytes, channel, &publish, self.properties, one, frame_max);
+            }
+            segments => {
+                encode::method(&mut batch.bytes, channel, &publish);
+                encode::content_header(&mut batch.bytes, channel, size as u64, self.properties);
+                for segment in segments {
+                    encode_segment(batch, channel, segment, frame_max);
+                }
             }
         }
-        for segment in self.body {
-            encode_segment(batch, channel, segment, frame_max);
+        if let Some(at) = self.sequence_at {
+            // The content header frame ends with the properties and one end octet.
+            let head = encode::method_len(&publish) + encode::content_header_len(self.properties);
+            let value = start + head - 1 - self.properties.len() + at;
+            if let Some(value) = batch.bytes.get_mut(value..value + 8) {
+                value.copy_from_slice(&tag.to_be_bytes());
+            }
         }
     }
 }
