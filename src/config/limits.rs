@@ -51,8 +51,8 @@ pub struct Limits {
     /// How many events and returned messages wait for a listener that does not read them; the
     /// oldest give way, and are counted. 1,024.
     pub events: usize,
-    /// How many frames that cost the peer nothing (empty bodies, acks of unknown tags, deliveries
-    /// for unknown consumers, `blocked` by the million) are taken in a second. 10,000.
+    /// How many frames that cost the peer nothing (heartbeats, `connection.blocked`, `channel.flow`,
+    /// `basic.cancel`) are taken in a second, before the connection is closed for a flood. 10,000.
     pub idle_frames: u32,
 }
 

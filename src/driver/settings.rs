@@ -36,6 +36,7 @@ fn limits(config: &Config) -> Limits {
         window_messages: limits.window_messages,
         window_bytes: limits.window_bytes,
         returns: limits.events,
+        idle_frames: limits.idle_frames,
     }
 }
 

@@ -1,12 +1,15 @@
 //! What all channels of a connection share: the outbound batch, the reply slots, the wakes.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use super::{Batch, Calls, ChannelTransition, Limits, Topology, WaiterId, Wakes};
+use super::{Batch, Calls, ChannelTransition, Limits, Topology, Violation, WaiterId, Wakes};
 use crate::{fsm::Time, wire::ShortString};
 
 /// Transitions of channels that are kept for whoever logs them.
 const TRANSITIONS_KEPT: usize = 256;
+
+/// Over this time the frames that cost the peer nothing are counted.
+const IDLE_FRAMES_PER: Duration = Duration::from_secs(1);
 
 /// The shared part of a connection, apart from its channels, so that both can be borrowed at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +33,8 @@ pub(super) struct Core {
     pub(super) paused_since: Option<Time>,
     /// Channels with an ack that waits for the next flush.
     pub(super) acks_due: Vec<u32>,
+    /// Since when frames that cost the peer nothing are counted, and how many there were.
+    idle_frames: (Time, u32),
     /// Transitions of channels that nobody has fetched; the oldest are dropped.
     pub(super) transitions: VecDeque<ChannelTransition>,
 }
@@ -49,6 +54,7 @@ impl Core {
             behind: 0,
             paused_since: None,
             acks_due: Vec::new(),
+            idle_frames: (Time::ZERO, 0),
             transitions: VecDeque::new(),
         }
     }
@@ -58,6 +64,19 @@ impl Core {
             self.transitions.pop_front();
         }
         self.transitions.push_back(transition);
+    }
+
+    /// A frame arrived that cost the peer nothing: too many of them are a flood.
+    pub(super) fn idle_frame(&mut self, what: &'static str) -> Result<(), Violation> {
+        let (since, count) = &mut self.idle_frames;
+        if self.now.saturating_since(*since) >= IDLE_FRAMES_PER {
+            (*since, *count) = (self.now, 0);
+        }
+        *count += 1;
+        if *count > self.limits.idle_frames {
+            return Err(Violation::Flood(what));
+        }
+        Ok(())
     }
 
     pub(super) fn consumer_fell_behind(&mut self) {

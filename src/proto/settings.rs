@@ -66,6 +66,8 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Returned messages that wait for a listener on one channel; the oldest are dropped.
     pub returns: usize,
+    /// Frames that cost the peer nothing, such as heartbeats, in a second; more are a flood.
+    pub idle_frames: u32,
 }
 
 impl Default for Limits {
@@ -78,6 +80,7 @@ impl Default for Limits {
             window_messages: 1024,
             window_bytes: 16 * 1024 * 1024,
             returns: 1024,
+            idle_frames: 10_000,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Floods of what costs the peer nothing: memory stays where it was, and the rest of the program gets its turn.
 
 use hopmq::{
-    Queue,
+    Blame, Error, Queue,
     wire::{ShortStr, method},
 };
 
@@ -14,8 +14,16 @@ pub(crate) fn resident() -> u64 {
     pages.unwrap_or_default() * 4096
 }
 
+/// Floods an idle client with so many of these: the client hangs up on it, and has not grown.
+async fn is_refused(unit: impl AsRef<[u8]> + Send + 'static, what: &str) {
+    let error = flood(unit, 1_000_000).await;
+    assert_eq!(error.blame(), Blame::Peer, "{error:?}");
+    let Error::Peer(violation) = error else { panic!("{error:?}") };
+    assert_eq!(violation.to_string(), format!("a flood of {what}"));
+}
+
 /// Floods an idle client with so many of these, and hangs up; it ends, and has not grown.
-async fn flood(unit: impl AsRef<[u8]> + Send + 'static, times: usize) {
+async fn flood(unit: impl AsRef<[u8]> + Send + 'static, times: usize) -> Error {
     let before = resident();
     let (conn, _chan) = connected(async move |mut peer: Peer| {
         let block = unit.as_ref().repeat(1_000);
@@ -24,14 +32,15 @@ async fn flood(unit: impl AsRef<[u8]> + Send + 'static, times: usize) {
         }
     })
     .await;
-    end(&conn).await;
+    let error = end(&conn).await;
     let grown = resident().saturating_sub(before);
     assert!(grown < 16 << 20, "grown by {grown} bytes");
+    error
 }
 
 #[tokio::test]
 async fn heartbeats() {
-    flood(frame(8, 0, &[]), 300_000).await;
+    is_refused(frame(8, 0, &[]), "heartbeats").await;
 }
 
 #[tokio::test]
@@ -39,14 +48,21 @@ async fn blocked_and_unblocked() {
     let reason = ShortStr::new("low on memory").expect("short");
     let mut unit = method_frame(0, &method::connection::Blocked { reason });
     unit.extend_from_slice(&method_frame(0, &method::connection::Unblocked {}));
-    flood(unit, 100_000).await;
+    is_refused(unit, "connection.blocked").await;
 }
 
 #[tokio::test]
 async fn flow_off_and_on() {
     let mut unit = method_frame(1, &method::channel::Flow { active: false });
     unit.extend_from_slice(&method_frame(1, &method::channel::Flow { active: true }));
-    flood(unit, 20_000).await;
+    is_refused(unit, "channel.flow").await;
+}
+
+#[tokio::test]
+async fn cancels_of_nobody() {
+    let consumer_tag = ShortStr::new("hopmq-9").expect("short");
+    let cancel = method::basic::Cancel { consumer_tag, no_wait: false };
+    is_refused(method_frame(1, &cancel), "basic.cancel").await;
 }
 
 #[tokio::test]
@@ -81,7 +97,7 @@ async fn empty_bodies() {
         }
     })
     .await;
-    end(&conn).await;
+    assert!(matches!(end(&conn).await, Error::Peer(_)));
     let grown = resident().saturating_sub(before);
     assert!(grown < 16 << 20, "grown by {grown} bytes");
 }

@@ -119,6 +119,7 @@ impl Channel {
         cancel: basic::Cancel<'_>,
         core: &mut Core,
     ) -> Result<(), Violation> {
+        core.idle_frame("basic.cancel")?;
         let number = consumer_number(cancel.consumer_tag.as_bytes());
         // One that we cancelled at the same time is gone already; that is not an error.
         if let Some(consumer) =

@@ -243,6 +243,7 @@ impl Channel {
             Method::BasicNack(nack) => self.confirmed(nack.delivery_tag, nack.multiple, true, core),
             Method::BasicCancel(cancel) => self.cancelled_by_broker(cancel, core),
             Method::ChannelFlow(flow) => {
+                core.idle_frame("channel.flow")?;
                 self.flow_stopped = !flow.active;
                 let answer = channel::FlowOk { active: flow.active };
                 encode::method(&mut core.batch.bytes, self.id, &answer);

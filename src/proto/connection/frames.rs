@@ -14,7 +14,7 @@ impl Connection {
         }
         let Frame { kind, channel, payload, .. } = frame;
         match (kind, channel) {
-            (FrameKind::Heartbeat, 0) => Ok(()),
+            (FrameKind::Heartbeat, 0) => self.core.idle_frame("heartbeats"),
             (FrameKind::Method, 0) => {
                 let method = Method::decode(block.get(payload).unwrap_or_default())?;
                 self.handle_connection_method(method)
@@ -115,6 +115,7 @@ impl Connection {
     pub(super) fn handle_open_method(&mut self, method: Method<'_>) -> Result<(), Violation> {
         match method {
             Method::ConnectionBlocked(blocked) => {
+                self.core.idle_frame("connection.blocked")?;
                 self.blocked = Some(Arc::from(blocked.reason.to_string()));
                 self.supervise(supervisor::Event::Degrade(Reasons::BLOCKED));
             }

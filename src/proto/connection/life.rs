@@ -43,6 +43,7 @@ impl Connection {
             Violation::Frame(_) | Violation::BodyTooLong(_) => ReplyCode::FRAME_ERROR,
             Violation::Method(_) | Violation::ContentHeader(_) => ReplyCode::SYNTAX_ERROR,
             Violation::UnknownChannel(_) => ReplyCode::CHANNEL_ERROR,
+            Violation::Flood(_) => ReplyCode::RESOURCE_ERROR,
             _ => ReplyCode::UNEXPECTED_FRAME,
         };
         let was_up = matches!(self.link, Link::Up);
