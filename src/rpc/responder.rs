@@ -67,10 +67,11 @@ impl Responder {
     /// Answers one request after the other with what the handler makes of it, until the consumer
     /// ends. For many at once, take the requests from the stream.
     ///
-    /// Dropped while the handler runs, the request goes back to the queue.
+    /// Dropped while the handler runs, the request goes back to the queue. So it does when the reply
+    /// is not taken, or the connection was lost meanwhile: that is logged, and the next one comes.
     ///
     /// # Errors
-    /// Why the consumer ended, or why a reply could not be sent; a requester that is gone is none.
+    /// Why the consumer ended, or the channel that replies.
     pub async fn serve<H, F>(mut self, mut handler: H) -> Result<(), ServeError>
     where
         H: FnMut(Received) -> F,
@@ -84,7 +85,14 @@ impl Responder {
                 Err(error) => return Err(ServeError::Consumer(error)),
             };
             let reply = handler(request).await;
-            pending.reply(reply).await.map_err(ServeError::Reply)?;
+            if let Err(error) = pending.reply(reply).await {
+                // The channel that replies is dead for good: no other reply would get through.
+                if self.replies.close_reason().is_some() {
+                    return Err(ServeError::Reply(error));
+                }
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "not answered: the request went back to the queue");
+            }
         }
         Ok(())
     }

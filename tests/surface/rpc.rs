@@ -205,6 +205,50 @@ async fn the_end_of_the_channel_ends_every_call(conn: Conn<Connected>) -> Result
     Ok(())
 }
 
+/// The reply consumer comes back with its channel; what was in flight ends with a reason or at its
+/// deadline, and the next call gets its reply.
+#[tokio::test]
+async fn a_client_lives_through_a_cut() -> Result {
+    let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    let (asking, answering) =
+        (crate::connect(&broker.uri()).await?, crate::connect(&broker.uri()).await?);
+    let chan = answering.open_channel().await?.confirm_select().await?;
+    let queue = chan.declare(Queue::classic("surface.cut")).await?;
+    let mut responder = Responder::new(chan.consume(&queue).await?, chan.publisher());
+    let client = client(&asking).await?;
+    let default = Exchange::default_exchange();
+
+    let in_flight = client.call(&default, &queue, *b"cut").within(Duration::from_millis(300));
+    let cutting = async {
+        let request = responder.next().await.ok_or("the consumer ended")??;
+        broker.faults().cut_connections();
+        // Stale, and requeued by the broker, or replied to nobody.
+        let _ = request.reply(*b"lost").await;
+        Result::Ok(())
+    };
+    let (outcome, cut) = tokio::join!(in_flight, cutting);
+    cut?;
+    assert!(outcome.is_err(), "{outcome:?}");
+
+    // Served in a loop, with another cut while the first handler runs.
+    let faults = broker.faults();
+    let mut cut = false;
+    let serving = tokio::spawn(responder.serve(move |request| {
+        if !std::mem::replace(&mut cut, true) {
+            faults.cut_connections();
+        }
+        async move { request.body().into() }
+    }));
+    let after = Duration::from_millis(300);
+    client.call(&default, &queue, *b"cut").within(after).await.unwrap_err();
+    let reply = tokio::time::timeout(LONG, client.call(&default, &queue, *b"again")).await??;
+    assert_eq!(reply.body().into_bytes(), b"again"[..]);
+    assert!(!serving.is_finished(), "it serves on");
+    assert_eq!(client.outstanding(), 0);
+    serving.abort();
+    Ok(())
+}
+
 on_both_brokers!(
     many_calls_at_once_get_their_own_replies,
     replies_may_come_in_any_order,
