@@ -1,6 +1,8 @@
 //! Consuming and settling: what is not settled comes back, what is settled does not.
 
-use hopmq::{ConsumeError, Message, Queue, queue::Offset, wire::ReplyCode};
+use std::time::Duration;
+
+use hopmq::{Conn, ConsumeError, Message, Queue, queue::Offset, wire::ReplyCode};
 
 use crate::place::{
     Outcome, Place, default_exchange, fill, is_pending, take, take_texts, text, until,
@@ -27,6 +29,7 @@ on_both_brokers!(
     a_stream_is_read_again,
     a_delivery_knows_where_it_came_from,
     a_delivery_outlives_its_consumer,
+    a_stalled_consumer_is_cancelled_alone,
 );
 
 async fn deliveries_come_in_order_and_are_acked(at: Place) -> Outcome {
@@ -334,4 +337,45 @@ async fn a_delivery_outlives_its_consumer(at: Place) -> Outcome {
         Ok((counts.messages, counts.consumers) == (0, 0))
     })
     .await
+}
+
+/// Automatic acks, and nobody takes anything: reading stops for a bounded time, then this consumer alone ends.
+async fn a_stalled_consumer_is_cancelled_alone(at: Place) -> Outcome {
+    let publisher = at.publisher().await?;
+    let queue = publisher.declare(Queue::classic(at.name("flood"))).await?;
+    let mut limits = at.config().limits;
+    limits.consumer_bytes = 64 * 1024;
+    limits.consumer_stall = Duration::from_millis(200);
+    let conn = Conn::new(at.config().limits(limits)).connect().await?;
+    let chan = conn.open_channel().await?;
+    let mut stalled = chan.consume(&queue).automatic_ack().await?;
+    let neighbour = conn.open_channel().await?;
+    let own = neighbour.declare(Queue::server_named()).await?;
+    let mut served = neighbour.consume(&own).await?;
+
+    let mut confirms = Vec::new();
+    for _ in 0..100 {
+        confirms.push(publisher.publish(&default_exchange(), &queue, vec![0; 50_000]).await?);
+    }
+    for confirm in confirms {
+        confirm.await?;
+    }
+    // Whoever shares the connection waits for so long at most.
+    neighbour.publish_unconfirmed(&default_exchange(), &own, b"fine").await?;
+    take(&mut served).await?.ack()?;
+    until(async || Ok(neighbour.counts(&queue).await?.consumers == 0)).await?;
+
+    let mut received = 0;
+    let end = loop {
+        match stalled.next().await.ok_or("the end comes with its reason")? {
+            Ok(_) => received += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(end, ConsumeError::Overrun { .. }), "{end:?}");
+    assert!(received <= 100);
+    assert!(stalled.next().await.is_none());
+    assert!(chan.close_reason().is_none(), "its channel lives");
+    chan.counts(&queue).await?;
+    Ok(())
 }

@@ -252,6 +252,39 @@ async fn a_body_announced_as_endless() {
     }
 }
 
+/// A message whose headers nest 15,000 deep, as an honest broker passes it on: delivered, so that it can be rejected.
+#[tokio::test]
+async fn headers_nested_15_000_deep() {
+    let (conn, chan) = connected(async |mut peer: Peer| {
+        consume(&mut peer).await;
+        let mut bytes = deliver("hopmq-1", 1);
+        let mut table = Vec::new();
+        for depth in 0..15_000_u32 {
+            table.extend([1, b't', b'F']);
+            table.extend(((14_999 - depth) * 7).to_be_bytes());
+        }
+        // The flag of the headers property, then its table.
+        let mut properties = vec![0x20, 0];
+        properties.extend((table.len() as u32).to_be_bytes());
+        properties.extend(table);
+        hopmq::wire::encode::content_header(&mut bytes, 1, 1, &properties);
+        bytes.extend_from_slice(&frame(3, 1, b"x"));
+        peer.send(bytes).await;
+        peer.expect("basic.reject").await;
+        peer.drain().await;
+    })
+    .await;
+    let queue = chan.declare(Queue::server_named()).within(WATCHDOG).await.expect("declared");
+    let mut consumer = chan.consume(&queue).await.expect("consuming");
+    let next = tokio::time::timeout(WATCHDOG, consumer.next()).await.expect("it arrives");
+    let delivery = next.expect("a delivery").expect("no error");
+    let error = delivery.properties().headers().expect_err("too deep");
+    assert!(error.to_string().contains("32"), "{error}");
+    assert_eq!(delivery.properties().header("t"), None);
+    delivery.reject().expect("it can be rejected");
+    assert!(conn.close_reason().is_none());
+}
+
 /// Serves a declaration and a consume.
 pub(crate) async fn consume(peer: &mut Peer) {
     let ok = method::queue::DeclareOk {
