@@ -9,9 +9,7 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Tag {
     Unsettled,
-    /// Acknowledged by the user, not yet told to the broker.
-    Acked,
-    /// Nothing is owed: automatic, rejected, or acknowledged on the wire.
+    /// Nothing is owed: automatic, or told to the broker.
     Done,
 }
 
@@ -87,22 +85,25 @@ impl Unsettled {
 
     /// Acknowledges one delivery.
     pub fn ack(&mut self, tag: u64) -> Ack {
-        let Some(state) = self.unsettled(tag) else { return Ack::Unknown };
-        *state = Tag::Acked;
-        self.outstanding -= 1;
-        if tag == self.base {
-            self.advance();
-            return Ack::Merged;
+        let is_lowest = tag == self.base;
+        if !self.settle(tag) {
+            return Ack::Unknown;
         }
-        *self.tag(tag).unwrap_or(&mut Tag::Done) = Tag::Done;
-        Ack::Alone
+        if !is_lowest {
+            return Ack::Alone;
+        }
+        // Of all tags that it covers, the broker knows this one: a multiple ack has to name one.
+        self.due = Some(tag);
+        Ack::Merged
     }
 
     /// Settles one delivery by a method of its own (reject, nack, or an ack that is not to be
     /// merged). False when there is no such unsettled delivery.
     pub fn settle(&mut self, tag: u64) -> bool {
-        let Some(state) = self.unsettled(tag) else { return false };
-        *state = Tag::Done;
+        match self.tag(tag) {
+            Some(state @ Tag::Unsettled) => *state = Tag::Done,
+            _ => return false,
+        }
         self.outstanding -= 1;
         self.advance();
         true
@@ -119,17 +120,10 @@ impl Unsettled {
     }
 
     fn advance(&mut self) {
-        while let Some(tag @ (Tag::Acked | Tag::Done)) = self.tags.front() {
-            if *tag == Tag::Acked {
-                self.due = Some(self.base);
-            }
+        while self.tags.front() == Some(&Tag::Done) {
             self.tags.pop_front();
             self.base += 1;
         }
-    }
-
-    fn unsettled(&mut self, tag: u64) -> Option<&mut Tag> {
-        self.tag(tag).filter(|tag| **tag == Tag::Unsettled)
     }
 
     fn tag(&mut self, tag: u64) -> Option<&mut Tag> {
