@@ -373,7 +373,6 @@ impl Config {
     }
 
     /// The credentials to log in with now, from the provider if there is one.
-    #[allow(dead_code)] // The driver's handshake asks.
     pub(crate) async fn issue(&self) -> Result<Issued, IssueError> {
         match &self.provider {
             Some(provider) => provider.issue().await,
@@ -383,7 +382,6 @@ impl Config {
 
     /// The heartbeat as it goes over the wire: whole seconds, rounded up so that a fraction of a
     /// second does not turn it off.
-    #[allow(dead_code)] // The driver's handshake reads it.
     pub(crate) fn heartbeat_seconds(&self) -> u16 {
         let whole = self.heartbeat.as_secs();
         let seconds = whole.saturating_add(u64::from(self.heartbeat.subsec_nanos() > 0));
@@ -391,13 +389,11 @@ impl Config {
     }
 
     /// The largest frame that we take, with "no limit" made our own cap.
-    #[allow(dead_code)] // The driver's handshake reads it.
     pub(crate) fn frame_max_cap(&self) -> u32 {
         if self.frame_max == 0 { self.limits.frame_size } else { self.frame_max }
     }
 
     /// The most channels that we use, with "no limit" made what a channel's number can say.
-    #[allow(dead_code)] // The driver's handshake reads it.
     pub(crate) fn channel_max_cap(&self) -> u16 {
         if self.channel_max == 0 { u16::MAX } else { self.channel_max }
     }

@@ -74,7 +74,6 @@ impl Issued {
 
     /// When to ask for new ones: after four fifths of the lifetime, and not within a second, so
     /// that a provider that gives expired ones is not asked in a tight loop.
-    #[allow(dead_code)] // The driver sets its timer by it.
     pub(crate) fn refresh_in(&self) -> Option<Duration> {
         self.expires_in.map(|lifetime| (lifetime / 5 * 4).max(Duration::from_secs(1)))
     }
@@ -89,7 +88,6 @@ impl Provider {
         Provider(Arc::new(provider))
     }
 
-    #[allow(dead_code)] // See `Config::issue`.
     pub(crate) async fn issue(&self) -> Result<Issued, IssueError> {
         self.0.issue_boxed().await
     }

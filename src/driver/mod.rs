@@ -8,6 +8,7 @@
 pub(crate) mod dial;
 mod history;
 mod names;
+mod refresh;
 mod sasl;
 mod settings;
 mod shared;

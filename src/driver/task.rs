@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite},
     runtime::TryCurrentError,
@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     dial::{self, DialError, Dialed, Stream},
+    refresh::Refresh,
     sasl,
     settings::settings,
     shared::Shared,
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     config::{Config, IssueError},
     fsm::supervisor::Retry,
-    proto::{Action, Batch, Connection, Loss, Mechanism},
+    proto::{Action, Batch, Connection, Loss, Mechanism, Secret},
 };
 
 /// Reading goes in blocks of this size; messages are slices of them.
@@ -44,7 +45,7 @@ const READS_PER_TURN: usize = 16;
 /// How long the last bytes may take to leave before the socket is dropped.
 const SHUT_WITHIN: Duration = Duration::from_millis(500);
 
-type Dialing = Pin<Box<dyn Future<Output = Result<(Dialed, Vec<Mechanism>), DialFailure>> + Send>>;
+type Dialing = Pin<Box<dyn Future<Output = Result<Connectable, DialFailure>> + Send>>;
 
 /// Starts the task of a connection that is not dialled yet.
 ///
@@ -67,6 +68,7 @@ struct Task {
     batch: Batch,
     written: usize,
     timer: Pin<Box<Sleep>>,
+    refresh: Refresh,
 }
 
 enum Socket {
@@ -82,6 +84,7 @@ impl Task {
         Task {
             timer: Box::pin(sleep_until(Instant::now())),
             shared,
+            refresh: Refresh::new(config.clone()),
             config,
             socket: Socket::None,
             read: BytesMut::new(),
@@ -96,7 +99,8 @@ impl Task {
         let acted = self.act();
         let written = self.poll_write(cx);
         let fired = self.poll_timer(cx);
-        read | acted | written | fired
+        let renewed = self.poll_refresh(cx);
+        read | acted | written | fired | renewed
     }
 
     fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
@@ -104,7 +108,8 @@ impl Task {
         let Poll::Ready(dialed) = dialing.as_mut().poll(cx) else { return false };
         let now = self.shared.now();
         match dialed {
-            Ok((dialed, mechanisms)) => {
+            Ok((dialed, mechanisms, refresh_in)) => {
+                self.refresh.after(refresh_in);
                 tracing::debug!(connection = self.shared.id(), peer = %dialed.peer, "dialled");
                 self.socket = Socket::Up(dialed.stream);
                 // What was meant for an earlier socket must not reach this one.
@@ -158,6 +163,17 @@ impl Task {
         // The start of an incomplete frame is small (bodies are used up in pieces): it moves to
         // the next block, so that this one can be freed when its messages are.
         self.read.extend_from_slice(block.get(used..).unwrap_or_default());
+    }
+
+    fn poll_refresh(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(secret) = self.refresh.poll(cx) else { return false };
+        let after = self.config.call_timeout;
+        self.shared.command(|connection, now| {
+            let secret = Secret(Bytes::copy_from_slice(secret.reveal().as_bytes()));
+            let call = connection.update_secret(now, &secret, after);
+            connection.abandon_call(now, call);
+        });
+        true
     }
 
     fn lost(&mut self, error: Option<io::Error>) {
@@ -304,6 +320,9 @@ impl Future for Task {
     }
 }
 
+/// A socket, how to log in on it, and when to renew the credentials.
+type Connectable = (Dialed, Vec<Mechanism>, Option<Duration>);
+
 /// Why no socket could be opened.
 #[derive(Debug, thiserror::Error)]
 enum DialFailure {
@@ -320,11 +339,12 @@ impl DialFailure {
 }
 
 /// Opens a socket to one of the hosts, with the credentials to log in there.
-async fn connect(config: Arc<Config>, seed: u64) -> Result<(Dialed, Vec<Mechanism>), DialFailure> {
+async fn connect(config: Arc<Config>, seed: u64) -> Result<Connectable, DialFailure> {
     let deadline = Instant::now() + config.connection_timeout;
     let issued = config.issue().await.map_err(DialFailure::Credentials)?;
     let dialed = dial::dial(&config, seed, deadline).await?;
-    Ok((dialed, sasl::mechanisms(&config.mechanisms, &issued.credentials)))
+    let mechanisms = sasl::mechanisms(&config.mechanisms, &issued.credentials);
+    Ok((dialed, mechanisms, issued.refresh_in()))
 }
 
 /// Reads once into the rest of the block, or into a new one.

@@ -26,6 +26,25 @@ impl Connection {
         call
     }
 
+    /// Tells the broker a secret in place of the one that was logged in with, before that expires
+    /// (<https://www.rabbitmq.com/docs/oauth2#token-expiration>). The answer is [`Reply::Done`].
+    pub fn update_secret(&mut self, now: Time, secret: &Secret, after: Duration) -> CallId {
+        self.core.now = now;
+        let call = self.core.calls.open(connection::UpdateSecret::NAME, now, after);
+        if self.link != Link::Up {
+            // The next handshake asks for credentials of its own.
+            self.core.calls.answer(call, Ok(Reply::Done), &mut self.core.wakes);
+            return call;
+        }
+        let update = connection::UpdateSecret {
+            new_secret: &secret.0,
+            reason: ShortStr::new("renewed").unwrap_or(ShortStr::empty()),
+        };
+        encode::method(&mut self.core.batch.bytes, 0, &update);
+        self.secret_calls.push_back(call);
+        call
+    }
+
     /// Opens a channel. The answer is [`Reply::Opened`].
     ///
     /// # Errors

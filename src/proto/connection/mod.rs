@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::{
     Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
     ConsumerKey, Destination, Entity, Exception, Kept, Loss, Mechanism, Outcome, Reply, Request,
-    ReturnedContent, SPLICE_FROM, Scope, Settings, SettleError, Settlement, Violation, WaiterId,
-    Wakes,
+    ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError, Settlement, Violation,
+    WaiterId, Wakes,
     channel::{self, Channel},
     consumer_number,
     content::whole_content,
@@ -28,8 +28,8 @@ use crate::{
         supervisor::{self, End, Reasons, Retry},
     },
     wire::{
-        Decoder, Frame, FrameKind, Method, MethodId, ReplyCode, ShortStr, ShortString, encode,
-        frame, method::connection,
+        Decoder, Frame, FrameKind, Method, MethodFrame, MethodId, ReplyCode, ShortStr, ShortString,
+        encode, frame, method::connection,
     },
 };
 

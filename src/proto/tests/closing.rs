@@ -227,3 +227,13 @@ fn nothing_follows_a_close_on_its_channel() {
     scripted.receive(1, &method::channel::CloseOk {});
     assert_eq!(scripted.ended(), None);
 }
+
+#[test]
+fn a_new_secret_is_told_to_the_broker() {
+    let mut scripted = Scripted::open();
+    let secret = Secret(Bytes::from_static(b"token 2"));
+    let call = scripted.connection.update_secret(scripted.now, &secret, SECOND);
+    assert_eq!(scripted.sent(), ["connection.update-secret"]);
+    scripted.receive(0, &method::connection::UpdateSecretOk {});
+    assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
+}
