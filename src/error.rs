@@ -4,7 +4,7 @@ use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use crate::{
     config::ConfigError,
-    proto::{CallError, Cause, Exception, Loss, SettleError, Violation},
+    proto::{CallError, Cause, Exception, Inequivalent, Loss, SettleError, Violation},
     usage::UsageError,
     wire::{MethodId, ReplyCode, ShortString},
 };
@@ -134,6 +134,15 @@ impl Error {
     pub fn method(&self) -> Option<MethodId> {
         match self {
             Error::Broker(exception) => exception.method,
+            _ => None,
+        }
+    }
+
+    /// The argument in which a declaration differs from what exists, when that is why the broker
+    /// refused.
+    pub fn inequivalent(&self) -> Option<Inequivalent<'_>> {
+        match self {
+            Error::Broker(exception) => exception.inequivalent(),
             _ => None,
         }
     }

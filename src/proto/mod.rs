@@ -30,6 +30,7 @@ mod fault;
 mod handshake;
 mod heartbeat;
 mod ids;
+mod inequivalent;
 mod ledger;
 mod records;
 mod request;
@@ -54,6 +55,7 @@ pub use fault::{CallError, Cause, Exception, Loss, Scope, Violation};
 pub use handshake::{AwaitOpenOk, AwaitStart, AwaitTune, Negotiated, Step};
 pub use heartbeat::Heartbeat;
 pub use ids::ChannelIds;
+pub use inequivalent::Inequivalent;
 pub use ledger::{Kept, Ledger, Outcome};
 pub use request::{
     BindingSpec, ConsumeSpec, ExchangeSpec, QueueSpec, Reply, Request, consumer_number,
