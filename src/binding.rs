@@ -387,7 +387,7 @@ impl<K: NamedExchange> BindingTarget for Exchange<K> {
 }
 
 /// The binding from `source` to `target`, if both can be used on the connection with that number.
-pub(crate) fn binding<T: BindingTarget, K, B: BindingArgument<K>>(
+pub(crate) fn binding<T: BindingTarget + ?Sized, K, B: BindingArgument<K>>(
     target: &T,
     source: &Exchange<K>,
     argument: B,

@@ -16,7 +16,7 @@ use crate::{
     call::{Call, Wanted},
     capability::{CanReopen, CanSelectMode, InTransactionMode, IsOpen},
     error::{Error, Failed},
-    exchange::{Exchange, NamedExchange},
+    exchange::Exchange,
     handle::Handle,
     name::{Declare, Realm},
     proto::{BindingSpec, ChannelKey, Reply, Request},
@@ -190,7 +190,7 @@ impl<S: ChanState> Chan<S> {
     /// [`Error::Usage`] before anything is sent, e.g. for a token of another broker.
     pub fn bind<T, X, B>(&self, target: &T, exchange: &Exchange<X>, binding: B) -> Call<()>
     where
-        T: BindingTarget,
+        T: BindingTarget + ?Sized,
         B: BindingArgument<X>,
         Self: IsOpen,
     {
@@ -203,14 +203,14 @@ impl<S: ChanState> Chan<S> {
     /// As [`Chan::bind`]. Removing what is not there is no error.
     pub fn unbind<T, X, B>(&self, target: &T, exchange: &Exchange<X>, binding: B) -> Call<()>
     where
-        T: BindingTarget,
+        T: BindingTarget + ?Sized,
         B: BindingArgument<X>,
         Self: IsOpen,
     {
         self.done(self.binding(target, exchange, binding).map(T::unbind))
     }
 
-    fn binding<T: BindingTarget, X, B: BindingArgument<X>>(
+    fn binding<T: BindingTarget + ?Sized, X, B: BindingArgument<X>>(
         &self,
         target: &T,
         exchange: &Exchange<X>,
@@ -218,35 +218,6 @@ impl<S: ChanState> Chan<S> {
     ) -> Result<BindingSpec, UsageError> {
         let handle = &self.inner.handle;
         binding::binding(target, exchange, argument, handle.realm(), handle.id())
-    }
-
-    /// Deletes an exchange. It cannot revoke clones of its token: publishing to them closes the
-    /// channel with 404.
-    ///
-    /// # Errors
-    /// As [`Chan::bind`]. Deleting what is not there is no error.
-    pub fn delete_exchange<X>(&self, exchange: &Exchange<X>) -> Call<()>
-    where
-        X: NamedExchange,
-        Self: IsOpen,
-    {
-        self.done(exchange.delete_request(self.inner.realm(), false))
-    }
-
-    /// Deletes a queue with its messages, and gives their number. It cannot revoke clones of its
-    /// token: using them closes the channel with 404.
-    ///
-    /// # Errors
-    /// As [`Chan::bind`]. Deleting what is not there is no error.
-    pub fn delete_queue<Q>(&self, queue: &Queue<Q>) -> Call<u32>
-    where
-        Self: IsOpen,
-    {
-        let name = queue.short_string();
-        let request = queue.check(self.inner.realm(), self.inner.handle.id());
-        let request =
-            request.map(|()| Request::DeleteQueue { name, if_unused: false, if_empty: false });
-        self.call(request, removed)
     }
 
     /// Removes the messages of a queue that are ready for delivery, and gives their number.

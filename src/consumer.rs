@@ -47,7 +47,11 @@ impl<S: ChanState> Chan<S> {
     /// }
     /// # Ok(()) }
     /// ```
-    pub fn consume<K: Consumable>(&self, queue: &Queue<K>) -> K::Builder
+    #[rustfmt::skip]
+    pub fn consume<K: Consumable>( // takes what `chan.declare(Queue::quorum("inbox")).await?` gives
+        &self,
+        queue: &Queue<K>,
+    ) -> K::Builder
     where
         Self: IsOpen,
     {

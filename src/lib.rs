@@ -42,6 +42,8 @@ mod conn;
 #[cfg(feature = "client")]
 mod consumer;
 #[cfg(feature = "client")]
+mod delete;
+#[cfg(feature = "client")]
 mod delivery;
 #[cfg(feature = "client")]
 mod error;
@@ -67,6 +69,8 @@ pub mod queue;
 mod rpc;
 #[cfg(feature = "client")]
 mod sealed;
+#[cfg(feature = "client")]
+mod signpost;
 #[cfg(feature = "client")]
 pub mod table;
 #[cfg(feature = "client")]
@@ -108,6 +112,8 @@ pub use consumer::{
     NeedsPrefetch, Next,
 };
 #[cfg(feature = "client")]
+pub use delete::{DeleteExchange, DeleteQueue};
+#[cfg(feature = "client")]
 pub use delivery::{Delivery, Receipt};
 #[cfg(feature = "client")]
 pub use driver::dial::{Attempt, AttemptError, DialError, DialStep};
@@ -120,7 +126,7 @@ pub use exchange::{Direct, Exchange, ExchangeDeclaration, Fanout, Headers, Route
 #[cfg(feature = "client")]
 pub use find::Find;
 #[cfg(feature = "client")]
-pub use message::{Message, MessageProperties, Received};
+pub use message::{Message, MessageProperties, Received, ReplyName, ReplyTo};
 #[cfg(feature = "client")]
 pub use name::{Declare, Name, Passive};
 #[cfg(feature = "client")]

@@ -3,6 +3,7 @@
 mod encode;
 mod properties;
 mod received;
+mod reply_to;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -18,11 +19,11 @@ use bytes::Bytes;
 pub(crate) use encode::EncodedProperties;
 pub use properties::MessageProperties;
 pub use received::Received;
+pub use reply_to::{ReplyName, ReplyTo};
 
 use crate::{
     arguments::millis,
     proto::{Body, Content, DIRECT_REPLY_TO, SEQUENCE_HEADER},
-    queue::Queue,
     usage::UsageError,
     wire::{FieldTable, Headers, Properties, ShortString, Value},
 };
@@ -167,28 +168,17 @@ impl Message {
         self.text_property("correlation-id", id.as_ref(), |all| &mut all.correlation_id)
     }
 
-    /// Answers go to the queue of that token.
-    pub fn reply_to_queue<K>(mut self, queue: &Queue<K>) -> Self {
-        self.more().properties.reply_to = Some(queue.short_string());
+    /// Answers go to that queue: a token, or the [`ReplyName`] of a queue elsewhere. Direct reply-to
+    /// is not said here: the RPC client owns its address.
+    pub fn reply_to(mut self, queue: impl ReplyTo) -> Self {
+        self.more().properties.reply_to = Some(queue.into_name());
         self
-    }
-
-    /// Answers go to the queue of that name. Direct reply-to is not said here: the RPC client
-    /// owns its address.
-    pub fn reply_to(mut self, name: impl AsRef<str>) -> Self {
-        let name = name.as_ref();
-        // 406 "fast reply consumer does not exist", unless this channel has one.
-        if name == DIRECT_REPLY_TO {
-            let name = ShortString::from_static(DIRECT_REPLY_TO).unwrap_or_default();
-            self.fail(UsageError::ReservedName { what: "reply-to", name });
-            return self;
-        }
-        self.text_property("reply-to", name, |all| &mut all.reply_to)
     }
 
     /// It expires after that time in a queue: it is dropped, or dead-lettered. Parts of a
     /// millisecond are rounded up; zero expires it unless it can be delivered at once.
-    pub fn expiration(mut self, after: Duration) -> Self {
+    #[rustfmt::skip]
+    pub fn expiration(mut self, after: Duration) -> Self { // e.g. `Duration::from_secs(60)`
         match millis(after) {
             Some(millis) => {
                 let millis = ShortString::new(millis.to_string()).unwrap_or_default();

@@ -41,7 +41,8 @@ impl<S: ChanState> Chan<S> {
     ///
     /// # Errors
     /// [`Failed`] with the message, when it was not handed over.
-    pub fn publish<'a, X, R>(
+    #[rustfmt::skip]
+    pub fn publish<'a, X, R>( // takes what `chan.declare(Exchange::topic("orders")).await?` gives
         &'a self,
         exchange: &'a Exchange<X>,
         route: R,

@@ -158,11 +158,27 @@ impl TakesConsumerPriority for SingleActive<Quorum> {}
 #[diagnostic::on_unimplemented(
     message = "this queue cannot be deleted on condition",
     label = "this is a `{Self}` queue; `if_unused` and `if_empty` need a `Classic` queue",
-    note = "delete it whatever it holds: `chan.delete(&queue).await?`"
+    note = "delete it whatever it holds: `chan.delete_queue(&queue).await?`"
 )]
 pub trait CanDeleteConditionally: QueueKind {}
 impl CanDeleteConditionally for Classic {}
 impl CanDeleteConditionally for SingleActive<Classic> {}
+
+/// Who chooses the names of queues that are declared without one.
+#[derive(Debug)]
+pub enum TheBroker {}
+
+/// Chooses the name of a queue of the kind `K`: of classic queues alone.
+///
+/// RabbitMQ: 406 "Cannot declare a server-named queue for type rabbit_quorum_queue".
+#[diagnostic::on_unimplemented(
+    message = "the broker does not choose the name of a `{K}` queue",
+    label = "`server_named` declares a `Classic` queue, and this asks for a `{K}` queue",
+    note = "declare one under a name: `Queue::quorum(\"inbox\")`, `Queue::stream(\"log\")`",
+    note = "for a queue of this connection alone: `Queue::server_named()`"
+)]
+pub trait Names<K> {}
+impl Names<Classic> for TheBroker {}
 
 /// It can be read from any place: streams.
 #[diagnostic::on_unimplemented(

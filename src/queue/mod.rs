@@ -15,9 +15,9 @@ pub use arguments::{DeadLetter, LeaderLocator, Overflow};
 pub use declaration::QueueDeclaration;
 pub use kind::{
     CanBeSingleActive, CanConsumeAutomatically, CanConsumeExclusively, CanDeleteConditionally,
-    CanGet, CanPurge, Classic, HasOffsets, QueueKind, Quorum, SingleActive, Stream,
+    CanGet, CanPurge, Classic, HasOffsets, Names, QueueKind, Quorum, SingleActive, Stream,
     TakesClassicOptions, TakesConsumerPriority, TakesQueueOptions, TakesQuorumOptions,
-    TakesReplicaOptions, TakesStreamOptions,
+    TakesReplicaOptions, TakesStreamOptions, TheBroker,
 };
 pub use offset::{Offset, TimeUnit};
 
@@ -194,12 +194,17 @@ impl Queue<Classic> {
     pub fn classic(name: impl Into<Name>) -> QueueDeclaration<Classic> {
         QueueDeclaration::new(name.into())
     }
+}
 
+impl<K: QueueKind> Queue<K> {
     /// Declares an exclusive classic queue whose name the broker chooses.
     ///
     /// After a reconnect it is declared anew and gets another name, which its token, its bindings
     /// and its consumers follow.
-    pub fn server_named() -> QueueDeclaration<Classic> {
+    pub fn server_named() -> QueueDeclaration<K>
+    where
+        TheBroker: Names<K>, // one kind alone, so it need not be written: `Queue::server_named()`
+    {
         QueueDeclaration::server_named()
     }
 }

@@ -87,7 +87,7 @@ async fn every_property_arrives(at: Place) -> Outcome {
         .content_encoding("gzip")
         .priority(7)
         .correlation_id("correlation")
-        .reply_to("replies")
+        .reply_to(hopmq::ReplyName::new("replies").unwrap())
         .expiration(Duration::from_secs(3_600))
         .message_id("id")
         .timestamp(time)

@@ -139,7 +139,7 @@ async fn a_reply_to_a_queue_that_is_gone_says_so(conn: Conn<Connected>) -> Resul
     let (queue, mut responder) = responder(&conn).await?;
     let chan = conn.open_channel().await?.confirm_select().await?;
     let replies = chan.declare(Queue::server_named()).await?;
-    let request = Message::new(b"?").reply_to_queue(&replies);
+    let request = Message::new(b"?").reply_to(&replies);
     chan.publish(&Exchange::default_exchange(), &queue, request).await?.await?;
     chan.delete_queue(&replies).await?;
     let request = responder.next().await.ok_or("the consumer ended")??;
@@ -175,7 +175,7 @@ async fn what_asks_for_no_reply_is_rejected(conn: Conn<Connected>) -> Result {
     let default = Exchange::default_exchange();
     chan.publish(&default, &queue, *b"no address").await?.await?;
     let replies = chan.declare(Queue::server_named()).await?;
-    let request = Message::new(b"with one").reply_to_queue(&replies).correlation_id("mine");
+    let request = Message::new(b"with one").reply_to(&replies).correlation_id("mine");
     chan.publish(&default, &queue, request).await?.await?;
 
     let request = responder.next().await.ok_or("the consumer ended")??;
