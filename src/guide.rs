@@ -4,6 +4,7 @@
 //! - [`limits`]: what no type can know, and how it comes back at run time.
 //! - [`outcomes`]: how a publish ends, and how a delivery.
 //! - [`start_up`]: making the order of *your* program a type.
+//! - [`misuse`]: fifty programs that are wrong, and who says so when.
 //!
 //! In one sentence: a *token* proves that this process declared something, a *state* that this
 //! client legally reached a mode, and a *value that is consumed* that something happens once.
@@ -191,3 +192,6 @@ pub mod start_up {
     //! queues in [`queue`](crate::queue), those on kinds of exchanges in
     //! [`exchange`](crate::exchange).
 }
+
+#[doc = include_str!("guide/misuse.md")]
+pub mod misuse {}

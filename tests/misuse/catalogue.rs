@@ -1,0 +1,89 @@
+//! The table in the documentation, and what keeps it true.
+
+use std::path::Path;
+
+/// A row of the catalogue.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) number: u8,
+    pub(crate) kind: Kind,
+    /// What RabbitMQ 4.x answers.
+    pub(crate) now: String,
+    /// What RabbitMQ 3.10 answered.
+    pub(crate) before: String,
+    /// The program, or the test.
+    place: String,
+}
+
+/// How a mistake is kept from the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Type,
+    Value,
+    Runtime,
+}
+
+/// The rows of the table in the documentation.
+pub(crate) fn rows() -> Vec<Row> {
+    let page = include_str!("../../src/guide/misuse.md");
+    page.lines().filter_map(row).collect()
+}
+
+fn row(line: &str) -> Option<Row> {
+    let cells: Vec<&str> = line.strip_prefix("| ")?.split(" | ").map(str::trim).collect();
+    let number = cells.first()?.parse().ok()?;
+    let [_, _, kind, now, before, _, place] = cells.as_slice() else {
+        panic!("not seven cells: {line}");
+    };
+    let kind = match *kind {
+        "type" => Kind::Type,
+        "value" => Kind::Value,
+        "runtime" => Kind::Runtime,
+        other => panic!("{other} is no kind: {line}"),
+    };
+    let before = if before.is_empty() { now } else { before };
+    let place = place.trim_end_matches('|').trim().trim_matches('`').to_owned();
+    Some(Row { number, kind, now: (*now).to_owned(), before: (*before).to_owned(), place })
+}
+
+#[test]
+fn every_row_is_there_with_its_files() {
+    let rows = rows();
+    let numbers: Vec<u8> = rows.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
+    let count = |kind| rows.iter().filter(|row| row.kind == kind).count();
+    let counts = (count(Kind::Type), count(Kind::Value), count(Kind::Runtime));
+    println!("{} by type, {} by value, {} at run time", counts.0, counts.1, counts.2);
+    assert_eq!(counts, (42, 5, 3));
+
+    let missing: Vec<String> =
+        rows.iter().flat_map(places).filter(|place| !Path::new(place).is_file()).collect();
+    assert!(missing.is_empty(), "not there: {missing:?}");
+    for row in rows.iter().filter(|row| row.kind == Kind::Type) {
+        assert!(row.place.starts_with(&format!("row{:02}_", row.number)), "{row:?}");
+    }
+}
+
+/// No program without a row.
+#[test]
+fn every_program_has_its_row() {
+    for (folder, per_row) in [("ui-tests/misuse", 2), ("ui-tests/misuse-legal", 1)] {
+        let files = std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(files, 42 * per_row, "{folder}");
+    }
+}
+
+/// What a row has to stand on.
+fn places(row: &Row) -> Vec<String> {
+    match row.kind {
+        Kind::Type => {
+            let program = row.place.trim_end_matches(".rs");
+            vec![
+                format!("ui-tests/misuse/{program}.rs"),
+                format!("ui-tests/misuse/{program}.stderr"),
+                format!("ui-tests/misuse-legal/{program}.rs"),
+            ]
+        }
+        _ => vec![row.place.clone()],
+    }
+}

@@ -1,0 +1,15 @@
+//! The legal twin of row 4.
+
+use hopmq::{Conn, Exchange, Queue, Uri};
+
+pub(crate) async fn run(uri: Uri) -> Result<(), Box<dyn std::error::Error>> {
+    let conn = Conn::new(uri).connect().await?;
+    let chan = conn.open_channel().await?;
+    let inbox = chan.declare(Queue::server_named()).await?;
+    let default = Exchange::default_exchange();
+    chan.publish_unconfirmed(&default, &inbox, b"hello").await?;
+    let mut messages = chan.consume(&inbox).automatic_ack().await?;
+    let message = messages.next().await.ok_or("ended")??;
+    assert_eq!(message.body().len(), 5);
+    Ok(())
+}

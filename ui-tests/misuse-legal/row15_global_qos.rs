@@ -1,0 +1,13 @@
+//! The legal twin of row 15.
+
+use hopmq::{Conn, Queue, Uri};
+
+pub(crate) async fn run(uri: Uri) -> Result<(), Box<dyn std::error::Error>> {
+    let conn = Conn::new(uri).connect().await?;
+    let chan = conn.open_channel().await?;
+    let inbox = chan.declare(Queue::quorum("hopmq.misuse.row15")).await?;
+    let deliveries = chan.consume(&inbox).prefetch(100).await?;
+    drop(deliveries);
+    chan.delete_queue(&inbox).await?;
+    Ok(())
+}

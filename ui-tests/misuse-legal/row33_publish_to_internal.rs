@@ -1,0 +1,16 @@
+//! The legal twin of row 33.
+
+use hopmq::{Conn, Exchange, Uri};
+
+pub(crate) async fn run(uri: Uri) -> Result<(), Box<dyn std::error::Error>> {
+    let conn = Conn::new(uri).connect().await?;
+    let chan = conn.open_channel().await?;
+    let audit = chan.declare(Exchange::topic("hopmq.misuse.row33.audit").internal()).await?;
+    let orders = chan.declare(Exchange::topic("hopmq.misuse.row33")).await?;
+    chan.bind(&audit, &orders, "#").await?;
+    let publisher = conn.open_channel().await?.confirm_select().await?;
+    publisher.publish(&orders, "order.eu.created", b"one").await?.await?;
+    chan.delete_exchange(&orders).await?;
+    chan.delete_exchange(&audit).await?;
+    Ok(())
+}
