@@ -112,7 +112,14 @@ impl Builder {
     /// # Errors
     /// What the operating system says where the address cannot be bound.
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
-        let mut core = Core::new(self.limits, wall_clock(), seed());
+        let (core, terms, credentials) = self.parts(wall_clock(), seed());
+        Broker::start(address, Shared::new(core, terms), credentials).await
+    }
+
+    /// The state of a broker, what it proposes to clients, and the first user's credentials as
+    /// they are in an address.
+    pub(super) fn parts(self, epoch: u64, seed: u64) -> (Core, Terms, String) {
+        let mut core = Core::new(self.limits, epoch, seed);
         for vhost in &self.vhosts {
             core.add_vhost(vhost);
         }
@@ -127,7 +134,7 @@ impl Builder {
         for (name, user) in users {
             core.add_user(&name, user);
         }
-        Broker::start(address, Shared::new(core, self.terms), credentials).await
+        (core, self.terms, credentials)
     }
 }
 

@@ -31,6 +31,7 @@ mod inspect;
 mod permissions;
 mod session;
 mod shared;
+mod unplugged;
 
 use std::{
     future::{Future, poll_fn},
@@ -48,6 +49,8 @@ pub use builder::Builder;
 pub use faults::Faults;
 pub use inspect::{BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, QueueInfo};
 pub use permissions::{Names, Permissions};
+#[doc(hidden)]
+pub use unplugged::Unplugged;
 
 use connection::Connection;
 use shared::Shared;
