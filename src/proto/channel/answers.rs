@@ -131,7 +131,7 @@ impl Channel {
     pub(in crate::proto) fn orphan_reply(&mut self, reply: Reply, core: &mut Core) {
         match reply {
             Reply::Consuming(key) => self.orphan_consumer(key.number, VecDeque::new(), core),
-            Reply::Got(_, Some(arrival)) => self.give_back(arrival.tag, arrival.automatic, core),
+            Reply::Got(_, Some(arrival)) => self.give_back(&arrival, core),
             _ => {}
         }
     }

@@ -106,10 +106,13 @@ impl Channel {
         }
         let arrival = Arrival { tag, epoch: self.epoch, redelivered, automatic, content };
         self.finish_pending(at, core);
-        let reply = Reply::Got(self.key, Some(Box::new(arrival)));
-        if !call.is_some_and(|call| core.calls.answer(call, Ok(reply), &mut core.wakes)) {
-            // Nobody waits any more: the message goes back.
-            self.give_back(tag, automatic, core);
+        // Where nobody waits any more the message goes back.
+        match call.filter(|call| core.calls.is_waiting(*call)) {
+            Some(call) => {
+                let reply = Reply::Got(self.key, Some(Box::new(arrival)));
+                core.calls.answer(call, Ok(reply), &mut core.wakes);
+            }
+            None => self.give_back(&arrival, core),
         }
         Ok(())
     }
@@ -239,13 +242,16 @@ impl Channel {
             !forget
         });
         for arrival in rest {
-            self.give_back(arrival.tag, arrival.automatic, core);
+            self.give_back(&arrival, core);
         }
     }
 
-    pub(in crate::proto) fn give_back(&mut self, tag: u64, automatic: bool, core: &mut Core) {
-        if !automatic {
-            let requeued = self.settle(self.epoch, tag, Settlement::Requeue, &mut core.batch.bytes);
+    /// Returns a delivery to its queue. One of an earlier epoch is there already, and its tag means
+    /// another one now.
+    pub(in crate::proto) fn give_back(&mut self, arrival: &Arrival, core: &mut Core) {
+        if !arrival.automatic && arrival.epoch == self.epoch {
+            let (tag, bytes) = (arrival.tag, &mut core.batch.bytes);
+            let requeued = self.settle(self.epoch, tag, Settlement::Requeue, bytes);
             debug_assert!(
                 requeued.is_ok() || self.check_open().is_err(),
                 "a buffered delivery is owed"

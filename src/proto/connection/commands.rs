@@ -275,7 +275,8 @@ impl Connection {
         self.core.now = now;
         if let Some(channel) = self.channels.get_mut(key) {
             channel.release(&mut self.core);
-            if channel.ended.is_some() {
+            // Both sides may have closed at once: then the broker's answer still comes here.
+            if channel.ended.is_some() && !channel.awaits_close_ok {
                 self.channels.remove(key);
             }
         }

@@ -89,6 +89,8 @@ impl Connection {
         let confirm = self
             .channels
             .iter()
+            // What is kept while the connection is lost waits for it, without a deadline.
+            .filter(|channel| channel.live)
             .filter_map(|channel| channel.ledger.oldest())
             .min()
             .map(|oldest| oldest + self.settings.confirm_timeout);

@@ -67,6 +67,11 @@ impl Connection {
                 self.ids.give_back(id);
                 self.resume_channels();
             }
+            (Phase::Closing, Method::ChannelClose(_)) => {
+                // Both sides close at once: nothing was asked any more, and our answer follows.
+                encode::method(&mut self.core.batch.bytes, id, &channel_close_ok());
+                self.recovery = Some(recovery);
+            }
             (_, Method::ChannelClose(close)) => {
                 encode::method(&mut self.core.batch.bytes, id, &channel_close_ok());
                 encode::method(&mut self.core.batch.bytes, id, &channel_open());

@@ -237,3 +237,15 @@ fn a_new_secret_is_told_to_the_broker() {
     scripted.receive(0, &method::connection::UpdateSecretOk {});
     assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
 }
+
+#[test]
+fn a_channel_that_both_sides_closed_at_once_and_nobody_holds_awaits_its_answer() {
+    let (mut scripted, key) = Scripted::with_channel();
+    let call = scripted.request(key, Request::CloseChannel);
+    scripted.receive(1, &not_found());
+    assert_eq!(scripted.answer(call), Poll::Ready(Ok(Reply::Done)));
+    scripted.connection.release_channel(scripted.now, key);
+    scripted.receive(1, &method::channel::CloseOk {});
+    assert_eq!(scripted.connection.last_cause(), None, "nothing was wrong");
+    assert_eq!(scripted.sent(), ["channel.close", "channel.close-ok"]);
+}

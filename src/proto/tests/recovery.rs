@@ -329,3 +329,71 @@ fn a_consumer_that_is_dropped_meanwhile_is_not_asked_for_again() {
     let resumed = step(&mut scripted, &method::channel::CloseOk {});
     assert_eq!(resumed, ["channel.open", "confirm.select"]);
 }
+
+fn publish(scripted: &mut Scripted, key: ChannelKey, keep: bool) -> Result<Accepted, CallError> {
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &[],
+        keep,
+    };
+    scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None)
+}
+
+/// The broker has put such a delivery back, and counts from 1 again: its tag is another's.
+#[test]
+fn what_a_dropped_consumer_still_held_of_an_earlier_epoch_is_not_returned() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    scripted.deliver(1, 1, b"old");
+    let mut rest = VecDeque::new();
+    let _ = scripted.connection.poll_consumer(consumer, &mut rest, || waiter(1));
+    assert_eq!(rest.len(), 1);
+    lose(&mut scripted);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    step(&mut scripted, &declared("inbox"));
+    step(&mut scripted, &method::queue::BindOk {});
+    step(&mut scripted, &method::channel::CloseOk {});
+    scripted.connection.drop_consumer(scripted.now, consumer, rest);
+    let id = scripted.connection.channel_id(consumer.channel).unwrap();
+    scripted.receive(id, &method::channel::OpenOk {});
+    scripted.receive(id, &method::confirm::SelectOk {});
+    scripted.receive(id, &method::basic::QosOk {});
+    let tag = consumer_tag(1);
+    scripted.receive(id, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+    scripted.receive(id, &method::basic::CancelOk { consumer_tag: tag.as_short() });
+    assert_eq!(scripted.sent(), ["basic.cancel"]);
+}
+
+#[test]
+fn what_is_kept_for_the_next_connection_asks_for_no_timer_meanwhile() {
+    let (mut scripted, consumer) = populated("inbox", "inbox");
+    publish(&mut scripted, consumer.channel, true).unwrap();
+    lose(&mut scripted);
+    scripted.now = Time::ZERO + 21 * SECOND;
+    scripted.connection.handle_timeout(scripted.now);
+    let due = scripted.connection.poll_timeout();
+    assert!(due.is_none_or(|due| due > scripted.now), "{due:?} would be due for ever");
+}
+
+#[test]
+fn recoverys_own_channel_may_be_closed_from_both_sides_at_once() {
+    let (mut scripted, _) = populated("inbox", "inbox");
+    lose(&mut scripted);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    step(&mut scripted, &declared("inbox"));
+    step(&mut scripted, &method::queue::BindOk {});
+    let close = method::channel::Close {
+        reply_code: 406,
+        reply_text: ShortStr::empty(),
+        class_id: 0,
+        method_id: 0,
+    };
+    assert_eq!(step(&mut scripted, &close), ["channel.close-ok"]);
+    let resumed = step(&mut scripted, &method::channel::CloseOk {});
+    assert_eq!(resumed[0], "channel.open");
+}
