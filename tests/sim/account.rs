@@ -39,6 +39,8 @@ struct Message {
     exchange: &'static str,
     key: &'static str,
     mandatory: bool,
+    /// It is published again after a cut: it may come twice.
+    keep: bool,
     size: usize,
     at: Time,
     epoch: u32,
@@ -80,6 +82,7 @@ pub(crate) struct Written {
     exchange: ShortString,
     key: ShortString,
     mandatory: bool,
+    keep: bool,
     properties: Vec<u8>,
     sequence_at: Option<usize>,
     body: [Bytes; 2],
@@ -94,6 +97,7 @@ impl Written {
             properties: &self.properties,
             sequence_at: self.sequence_at,
             body: &self.body,
+            keep: self.keep,
         }
     }
 }
@@ -138,9 +142,10 @@ impl Account {
             1 | 2 => 2_000 + random.below(8_000),
             _ => 8 + random.below(100),
         };
-        let mandatory = random.once_in(3);
+        let (mandatory, keep) = (random.once_in(3), random.once_in(3));
         let (at, within, fate) = (Time::ZERO, PublishedIn::Nothing, Fate::Unsent);
-        let written = Message { lane, exchange, key, mandatory, size, at, epoch: 0, within, fate };
+        let written =
+            Message { lane, exchange, key, mandatory, keep, size, at, epoch: 0, within, fate };
         self.messages.push(written);
         self.messages.len() - 1
     }
@@ -166,6 +171,7 @@ impl Account {
             exchange: name(message.exchange),
             key: name(message.key),
             mandatory: message.mandatory,
+            keep: message.keep,
             properties,
             sequence_at,
             body: [body.slice(..middle), body.slice(middle..)],
@@ -188,6 +194,7 @@ impl Account {
         outcome: &Outcome,
         now: Time,
         timeout: Duration,
+        alive: bool,
     ) -> Result<(), String> {
         let message = &mut self.messages[id];
         let nowhere = message.key == "nowhere";
@@ -195,7 +202,9 @@ impl Account {
         let wrong = match outcome {
             Outcome::Confirmed => nowhere && message.mandatory,
             Outcome::Returned { .. } => !message.mandatory || safe,
-            Outcome::Overdue => now < message.at + timeout,
+            Outcome::Unknown(_) => alive && message.keep,
+            // A batch of publishes shares one reading of the clock.
+            Outcome::Overdue => now + Duration::from_secs(1) < message.at + timeout,
             _ => false,
         };
         match outcome {
@@ -244,7 +253,7 @@ impl Account {
         arrival: &Arrival,
     ) -> Result<(), String> {
         let id = self.recognise(queue, arrival)?;
-        let fresh = !arrival.redelivered;
+        let fresh = !arrival.redelivered && !self.messages[id].keep;
         if SAFE.contains(&queue) && fresh && !self.fresh.insert((queue.to_owned(), id)) {
             return Err(format!("message {id} came twice as if for the first time"));
         }
@@ -266,6 +275,7 @@ impl Account {
         let id = self.recognise(queue, arrival)?;
         match self.drained.insert((queue.to_owned(), id)) {
             true => Ok(()),
+            false if self.messages[id].keep => Ok(()),
             false => Err(format!("message {id} is in queue {queue} twice")),
         }
     }
@@ -299,7 +309,7 @@ impl Account {
                 if message.fate == Fate::Confirmed && !kept {
                     return Err(format!("message {id} was confirmed and lost from {queue}"));
                 }
-                if message.fate == Fate::Refused && seen {
+                if message.fate == Fate::Refused && seen && !message.keep {
                     return Err(format!("message {id} was refused, and is in {queue}"));
                 }
                 if seen && !kept {

@@ -42,8 +42,6 @@ pub(crate) struct Task {
     pub(crate) left: usize,
     /// Answers without which it does nothing.
     pub(crate) blocked: usize,
-    /// Answers that are outstanding at all.
-    pub(crate) waits: usize,
     pub(crate) consumer: Option<ConsumerKey>,
     /// Unsettled deliveries, and the queues that they came from.
     pub(crate) held: Vec<(String, Arrival)>,
@@ -84,7 +82,7 @@ impl World {
                 task.channel.is_none()
                     || !task.ready
                     || !task.held.is_empty()
-                    || task.consumer.is_none()
+                    || (task.consumer.is_none() && task.left > 0)
                     || (task.left > 0 && self.active)
             }
             _ => {
@@ -144,6 +142,10 @@ impl World {
             if self.random.once_in(20) {
                 return self.ask(t, key, ask::passive("q0"), false);
             }
+            if self.random.once_in(80) && mode != Mode::Confirming {
+                // What follows on this channel is refused.
+                return self.ask(t, key, Request::CloseChannel, false);
+            }
             if self.random.once_in(100) && mode != Mode::Transactional {
                 return self.release(t);
             }
@@ -162,12 +164,14 @@ impl World {
             }
         };
         let outgoing = self.account.outgoing(message);
+        let now = self.now;
         let waiter = WaiterId { index: t as u32, generation: self.last_wait + 1 };
         let mut asked = false;
-        let accepted = self.clients[c].connection.publish(key, &outgoing.borrow(), &mut || {
-            asked = true;
-            Some(waiter)
-        });
+        let accepted =
+            self.clients[c].connection.publish(key, &outgoing.borrow(), || now, &mut || {
+                asked = true;
+                Some(waiter)
+            });
         self.note(|| format!("task {t}: publish {message} {accepted:?}"));
         match accepted {
             Ok(Accepted::Yes { tag }) => {
@@ -246,9 +250,13 @@ impl World {
         }
         self.tasks[t].ready = true;
         let Some(consumer) = self.tasks[t].consumer else {
+            if self.tasks[t].left == 0 {
+                return self.settle_some(t, true);
+            }
             let queue =
                 if queue.is_empty() { self.tasks[t].named.clone() } else { queue.to_owned() };
             let prefetch = if automatic { None } else { Some(1 + self.random.below(20) as u16) };
+            self.tasks[t].left = self.tasks[t].left.saturating_sub(1);
             return self.ask(t, key, ask::consume(&queue, automatic, prefetch), true);
         };
         self.tasks[t].left = self.tasks[t].left.saturating_sub(1);
@@ -258,6 +266,7 @@ impl World {
                 let held = self.tasks[t].held.drain(..);
                 let rest: VecDeque<Arrival> = held.map(|(_, arrival)| arrival).collect();
                 let now = self.now;
+                self.note(|| format!("task {t}: drops consumer {consumer:?} with {}", rest.len()));
                 self.clients[c].connection.drop_consumer(now, consumer, rest);
                 self.forget_consumer(t);
             }
@@ -325,7 +334,7 @@ impl World {
     }
 
     fn step_declarer(&mut self, t: usize, key: ChannelKey) {
-        self.tasks[t].left -= 1;
+        self.tasks[t].left = self.tasks[t].left.saturating_sub(1);
         let request = match self.random.below(14) {
             0 | 1 => ask::exchange("ex", self.random.once_in(2)),
             2 | 3 => ask::queue("lossy", false),
@@ -387,10 +396,8 @@ impl World {
     /// Whoever drops a consumer does not wait for it any more.
     fn forget_consumer(&mut self, t: usize) {
         if let Some(consumer) = self.tasks[t].consumer.take() {
-            let before = self.waits.len();
-            self.waits
-                .retain(|_, (_, wait)| !matches!(wait, Wait::Consumer(key) if *key == consumer));
-            self.tasks[t].waits -= before - self.waits.len();
+            let is_its = |wait: &Wait| matches!(wait, Wait::Consumer(key) if *key == consumer);
+            self.waits.retain(|_, (waits, wait)| *waits != t || !is_its(wait));
         }
     }
 
@@ -454,7 +461,8 @@ impl World {
                     Poll::Pending => self.again(id, t, wait),
                     Poll::Ready(outcome) => {
                         self.finished(t, false);
-                        self.confirmed(message, outcome);
+                        let alive = self.clients[c].connection.channel_ended(key).is_none();
+                        self.confirmed(message, outcome, alive);
                     }
                 }
             }
@@ -539,10 +547,15 @@ impl World {
         }
     }
 
-    fn confirmed(&mut self, message: MessageId, outcome: Outcome) {
+    fn confirmed(&mut self, message: MessageId, outcome: Outcome, alive: bool) {
         self.note(|| format!("message {message}: {outcome:?}"));
-        let (now, timeout) = (self.now, crate::world::CONFIRM_TIMEOUT);
-        if let Err(wrong) = self.account.confirmed(message, &outcome, now, timeout) {
+        // While nothing can be written a publish may count as older than it is.
+        let timeout = match self.jammed {
+            true => std::time::Duration::ZERO,
+            false => crate::world::CONFIRM_TIMEOUT,
+        };
+        let now = self.now;
+        if let Err(wrong) = self.account.confirmed(message, &outcome, now, timeout, alive) {
             self.fail(wrong);
         }
     }
@@ -585,6 +598,10 @@ impl World {
     }
 
     fn arrived(&mut self, t: usize, queue: &str, arrival: Arrival) {
+        self.note(|| {
+            let id = crate::account::read(&arrival);
+            format!("task {t}: gets {id} from '{queue}', tag {}", arrival.tag)
+        });
         let epoch = self.clients[self.tasks[t].client].connection.epoch();
         self.check(arrival.epoch <= epoch, || format!("a delivery of epoch {}", arrival.epoch));
         if let Err(wrong) = self.account.arrived(t, queue, &arrival) {

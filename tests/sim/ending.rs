@@ -109,7 +109,7 @@ fn check_consumers(world: &mut World) {
             format!("queue {}: {believed} consumers are held, {there} are there", queue.name)
         });
         world.check(queue.unacked == 0, || {
-            format!("queue {}: {} deliveries are owed by nobody", queue.name, queue.unacked)
+            format!("{} deliveries are owed by nobody: {queue:?}", queue.unacked)
         });
         world.check(there == 0 || queue.ready == 0, || {
             format!(

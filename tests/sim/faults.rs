@@ -1,7 +1,5 @@
 //! What goes wrong: the network, the broker, the operator.
 
-use std::time::Duration;
-
 use hopmq::{fsm::Time, proto::Loss, wire::ReplyCode};
 
 use crate::{
@@ -79,6 +77,7 @@ impl World {
         self.links[l].down.cut(keep);
         // One of the two may learn of it much later: the close is lost.
         let later = self.now + self.random.millis(90_000);
+        self.jammed = true;
         match self.random.below(4) {
             0 => self.links[l].up.stalled_until = later,
             1 => self.links[l].down.stalled_until = later,
@@ -101,6 +100,7 @@ impl World {
     fn stall(&mut self, c: usize, most: usize) {
         let Some(l) = self.link(c) else { return };
         let until = self.now + self.random.millis(most);
+        self.jammed = true;
         let ways = 1 + self.random.below(3);
         if ways & 1 != 0 {
             self.links[l].up.stalled_until = until;
@@ -114,6 +114,7 @@ impl World {
     fn jam(&mut self, c: usize) {
         let Some(l) = self.link(c) else { return };
         let until = self.now + self.random.millis(30_000);
+        self.jammed = true;
         self.links[l].up.jammed_until = until;
         if self.random.once_in(2) {
             self.links[l].down.jammed_until = until;
@@ -127,7 +128,6 @@ impl World {
         self.set_alarm(false);
         self.set_withheld(false);
         self.broker.nack_publishes(0);
-        let _ = Duration::ZERO;
         for link in &mut self.links {
             link.up.heal(self.now);
             link.down.heal(self.now);

@@ -79,3 +79,11 @@ fn the_runs_are_eventful() {
     println!("written, confirmed, settled, left, reconnects: {sums:?}");
     assert!(sums.iter().all(|sum| *sum > 30), "{sums:?}");
 }
+
+mod long {
+    #[test]
+    #[ignore = "long: run tests/run --long"]
+    fn many_more_seeds() {
+        super::judge(1_000_000..1_020_000, false);
+    }
+}

@@ -50,6 +50,8 @@ pub(crate) struct World {
     /// A fingerprint of everything that happened.
     pub(crate) print: u64,
     pub(crate) verbose: bool,
+    /// Writing was held up at some time.
+    pub(crate) jammed: bool,
     alarm: bool,
     withheld: bool,
 }
@@ -90,6 +92,7 @@ impl World {
             failure: None,
             print: 0,
             verbose,
+            jammed: false,
             alarm: false,
             withheld: false,
             random,
@@ -135,7 +138,6 @@ impl World {
             ready: false,
             left,
             blocked: 0,
-            waits: 0,
             consumer: None,
             held: Vec::new(),
             stuck: None,
@@ -231,7 +233,6 @@ impl World {
     pub(crate) fn park(&mut self, t: usize, wait: Wait, blocks: bool) -> u32 {
         self.last_wait += 1;
         self.waits.insert(self.last_wait, (t, wait));
-        self.tasks[t].waits += 1;
         self.tasks[t].blocked += usize::from(blocks);
         self.last_wait
     }
@@ -241,7 +242,6 @@ impl World {
     }
 
     pub(crate) fn finished(&mut self, t: usize, blocks: bool) {
-        self.tasks[t].waits -= 1;
         self.tasks[t].blocked -= usize::from(blocks);
     }
 
@@ -456,6 +456,7 @@ impl World {
 
     pub(crate) fn set_alarm(&mut self, on: bool) {
         self.alarm = on;
+        self.jammed |= on;
         self.broker.set_alarm(on);
     }
 
