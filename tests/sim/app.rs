@@ -275,7 +275,7 @@ impl World {
                 let blocks = self.random.once_in(2);
                 self.ask(t, key, ask::get("q0"), blocks);
             }
-            4 if queue != "" => {
+            4 if !queue.is_empty() => {
                 self.settle_some(t, true);
                 self.release(t);
             }
@@ -370,7 +370,7 @@ impl World {
             }
             Err(CallError::Ended(_)) => {}
             Err(CallError::TransactionLost) => {
-                if !self.tasks[t].transaction.is_some() {
+                if self.tasks[t].transaction.is_none() {
                     let number = self.account.begin();
                     self.tasks[t].transaction = Some(number);
                 }
@@ -513,10 +513,10 @@ impl World {
                 true
             }
             (Reply::Done, request) => {
-                self.tasks[t].ready |= match request {
-                    Request::ConfirmSelect | Request::TxSelect | Request::BindQueue(_) => true,
-                    _ => false,
-                };
+                self.tasks[t].ready |= matches!(
+                    request,
+                    Request::ConfirmSelect | Request::TxSelect | Request::BindQueue(_)
+                );
                 !matches!(
                     request,
                     Request::DeclareQueue(_)

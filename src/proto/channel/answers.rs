@@ -96,13 +96,9 @@ impl Channel {
         match &done.request {
             Request::ConfirmSelect => self.confirming = true,
             Request::TxSelect => self.transactional = true,
-            Request::TxCommit | Request::TxRollback => {
-                self.transaction_open = false;
-                self.transaction_lost = false;
-                if done.request == Request::TxCommit
-                    && let Some(held) = self.held.pop_front()
-                {
-                    self.transaction_open = !held.is_empty() || self.ack_is_due();
+            Request::TxRollback => self.transaction_lost = false,
+            Request::TxCommit => {
+                if let Some(held) = self.held.pop_front() {
                     core.batch.bytes.extend_from_slice(&held);
                     core.wakes.append(&mut self.window_waiters);
                 }

@@ -205,6 +205,10 @@ impl Channel {
         self.flush_acks(&mut core.batch.bytes);
         let id = self.id;
         request.encode(self.outbound(&mut core.batch.bytes), id, consumer);
+        if let Request::TxCommit | Request::TxRollback = request {
+            // What follows is of the next transaction, whether or not this one is answered.
+            self.transaction_open = false;
+        }
         if request == Request::TxCommit {
             self.held.push_back(BytesMut::new());
         }

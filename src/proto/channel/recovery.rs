@@ -19,10 +19,11 @@ impl Channel {
         self.held.clear();
         self.unsettled = Unsettled::default();
         self.flow_stopped = false;
-        self.transaction_lost |= std::mem::take(&mut self.transaction_open);
         self.ledger.interrupt(cause, &mut core.wakes);
         self.interrupt_consumers(core);
         self.interrupt_pending(cause, core);
+        // Also what follows a rollback that was under way: it is of the next transaction.
+        self.transaction_lost |= std::mem::take(&mut self.transaction_open);
         core.wakes.append(&mut self.window_waiters);
     }
 
@@ -58,11 +59,8 @@ impl Channel {
                 {
                     continue;
                 }
-                Request::TxCommit => {
-                    // Whether it took effect is unknown; the next transaction starts afresh.
-                    self.transaction_lost = false;
-                    Err(CallError::TransactionLost)
-                }
+                // Whether it took effect is unknown; the next transaction starts afresh.
+                Request::TxCommit => Err(CallError::TransactionLost),
                 Request::TxRollback => {
                     self.transaction_lost = false;
                     Ok(Reply::Done)

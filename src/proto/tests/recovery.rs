@@ -397,3 +397,26 @@ fn recoverys_own_channel_may_be_closed_from_both_sides_at_once() {
     let resumed = step(&mut scripted, &method::channel::CloseOk {});
     assert_eq!(resumed[0], "channel.open");
 }
+
+#[test]
+fn what_was_published_behind_a_rollback_is_lost_with_the_connection_whether_or_not_it_was_answered()
+{
+    for answered in [true, false] {
+        let mut reconnecting = settings();
+        reconnecting.policy = Policy::default();
+        let mut scripted = Scripted::open_with(reconnecting);
+        let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+        scripted.receive(1, &method::channel::OpenOk {});
+        let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+        scripted.request(key, Request::TxSelect);
+        scripted.receive(1, &method::tx::SelectOk {});
+        scripted.request(key, Request::TxRollback);
+        publish(&mut scripted, key, false).unwrap();
+        if answered {
+            scripted.receive(1, &method::tx::RollbackOk {});
+        }
+        lose(&mut scripted);
+        let again = publish(&mut scripted, key, false);
+        assert_eq!(again, Err(CallError::TransactionLost), "answered: {answered}");
+    }
+}
