@@ -31,6 +31,7 @@ fn limits(config: &Config) -> Limits {
     Limits {
         body_bytes: limits.body_size,
         consumer_bytes: limits.consumer_bytes,
+        consumer_messages: limits.consumer_messages,
         overrun_after: limits.consumer_stall,
         outbound_bytes: limits.outbound_bytes,
         window_messages: limits.window_messages,

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem, sync::Arc, task::Poll};
 
-use super::{Cause, ConsumeSpec, Content, WaiterId, Wakes};
+use super::{Cause, ConsumeSpec, Content, Limits, WaiterId, Wakes};
 
 /// A message that the broker delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +61,8 @@ pub struct Consumer {
     pub end: Option<ConsumerEnd>,
     /// Its owner is gone: what arrives goes back to the queue.
     pub orphaned: bool,
+    /// Reading has stopped for it; see [`Consumer::caught_up`].
+    behind: bool,
     buffer: VecDeque<Arrival>,
     bytes: usize,
     waiter: Option<WaiterId>,
@@ -76,6 +78,7 @@ impl Consumer {
             phase: ConsumerPhase::Active,
             end: None,
             orphaned: false,
+            behind: false,
             buffer: VecDeque::new(),
             bytes: 0,
             waiter: None,
@@ -85,6 +88,21 @@ impl Consumer {
     /// The memory that waiting deliveries hold on to.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether it has fallen behind now: more waits for its owner than may, and taking it or
+    /// cancelling the consumer can help. It then counts as behind until [`Consumer::caught_up`].
+    pub fn falls_behind(&mut self, limits: &Limits) -> bool {
+        let much =
+            self.bytes > limits.consumer_bytes || self.buffer.len() > limits.consumer_messages;
+        let falls = much && !self.behind && !self.orphaned && self.end.is_none();
+        self.behind |= falls;
+        falls
+    }
+
+    /// It no longer counts as behind. Gives whether it did.
+    pub fn caught_up(&mut self) -> bool {
+        mem::take(&mut self.behind)
     }
 
     /// Adds a delivery and wakes the owner if it waits.

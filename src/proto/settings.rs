@@ -56,6 +56,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// What may wait for one consumer before reading stops.
     pub consumer_bytes: usize,
+    /// How many deliveries may wait for one consumer before reading stops.
+    pub consumer_messages: usize,
     /// How long reading may stop for one consumer before it is cancelled as overrun.
     pub overrun_after: Duration,
     /// What may wait for the socket before publishing waits.
@@ -75,6 +77,7 @@ impl Default for Limits {
         Limits {
             body_bytes: 64 * 1024 * 1024,
             consumer_bytes: 1024 * 1024,
+            consumer_messages: 8_192,
             overrun_after: Duration::from_secs(30),
             outbound_bytes: 256 * 1024,
             window_messages: 1024,

@@ -344,7 +344,7 @@ async fn a_stalled_consumer_is_cancelled_alone(at: Place) -> Outcome {
     let publisher = at.publisher().await?;
     let queue = publisher.declare(Queue::classic(at.name("flood"))).await?;
     let mut limits = at.config().limits;
-    limits.consumer_bytes = 64 * 1024;
+    limits.consumer_messages = 10;
     limits.consumer_stall = Duration::from_millis(200);
     let conn = Conn::new(at.config().limits(limits)).connect().await?;
     let chan = conn.open_channel().await?;
@@ -355,7 +355,7 @@ async fn a_stalled_consumer_is_cancelled_alone(at: Place) -> Outcome {
 
     let mut confirms = Vec::new();
     for _ in 0..100 {
-        confirms.push(publisher.publish(&default_exchange(), &queue, vec![0; 50_000]).await?);
+        confirms.push(publisher.publish(&default_exchange(), &queue, vec![0; 5_000]).await?);
     }
     for confirm in confirms {
         confirm.await?;

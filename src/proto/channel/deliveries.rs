@@ -77,10 +77,9 @@ impl Channel {
         if !in_turn {
             return Err(self.unexpected(basic::Deliver::ID));
         }
-        let was_over = consumer.bytes() > core.limits.consumer_bytes;
         let epoch = self.epoch;
         consumer.push(Arrival { tag, epoch, redelivered, automatic, content }, &mut core.wakes);
-        if !was_over && consumer.bytes() > core.limits.consumer_bytes && !consumer.orphaned {
+        if consumer.falls_behind(&core.limits) {
             core.consumer_fell_behind();
         }
         Ok(())
@@ -153,9 +152,8 @@ impl Channel {
         else {
             return Poll::Ready(Some(ConsumerEnd::Cancelled));
         };
-        let was_over = consumer.bytes() > core.limits.consumer_bytes;
         let polled = consumer.poll(into, waiter);
-        if was_over && polled.is_ready() {
+        if polled.is_ready() && consumer.caught_up() {
             core.consumer_caught_up();
         }
         polled
@@ -206,7 +204,7 @@ impl Channel {
     ) {
         if let Some(consumer) = self.consumers.iter_mut().find(|consumer| consumer.number == number)
         {
-            if consumer.bytes() > core.limits.consumer_bytes {
+            if consumer.caught_up() {
                 core.consumer_caught_up();
             }
             consumer.orphaned = true;
@@ -216,18 +214,20 @@ impl Channel {
         self.forget_orphans(core);
     }
 
-    /// Cancels every consumer that has fallen behind.
+    /// Cancels every consumer that has fallen behind. For one that has ended meanwhile reading goes
+    /// on all the same.
     pub(in crate::proto) fn cancel_overrun(&mut self, core: &mut Core) {
-        let limit = core.limits.consumer_bytes;
         let behind: Vec<u32> = self
             .consumers
-            .iter()
-            .filter(|consumer| consumer.bytes() > limit && consumer.end.is_none())
-            .map(|consumer| consumer.number)
+            .iter_mut()
+            .filter_map(|consumer| consumer.caught_up().then_some(consumer.number))
             .collect();
         for number in behind {
             core.consumer_caught_up();
-            let _ = self.cancel_consumer(number, None, ConsumerEnd::Overrun, core);
+            let ended = |found: &Consumer| found.number == number && found.end.is_some();
+            if !self.consumers.iter().any(ended) {
+                let _ = self.cancel_consumer(number, None, ConsumerEnd::Overrun, core);
+            }
         }
     }
 

@@ -388,7 +388,7 @@ impl Channel {
         }
         self.ledger.end(&cause, wakes);
         for consumer in &mut self.consumers {
-            if consumer.bytes() > core.limits.consumer_bytes {
+            if consumer.caught_up() {
                 core.behind = core.behind.saturating_sub(1);
             }
             let end = match &*cause {

@@ -34,7 +34,7 @@ impl Channel {
 
     fn interrupt_consumers(&mut self, core: &mut Core) {
         for consumer in &mut self.consumers {
-            if consumer.bytes() > core.limits.consumer_bytes {
+            if consumer.caught_up() {
                 core.consumer_caught_up();
             }
             consumer.interrupt();

@@ -235,3 +235,21 @@ fn an_answer_to_nobodys_question_is_a_violation() {
     scripted.receive(1, &method::basic::CancelOk { consumer_tag: other.as_short() });
     assert!(matches!(scripted.ended().as_deref(), Some(Cause::Violation(_))));
 }
+
+#[test]
+fn reading_goes_on_for_a_consumer_that_ended_while_it_was_behind() {
+    let (mut scripted, key) = consuming(true);
+    for tag in 1..=3 {
+        scripted.deliver(1, tag, &[0; 500_000]);
+    }
+    assert!(!scripted.connection.wants_read());
+    // It was behind them in the same block.
+    let tag = consumer_tag(1);
+    let cancel = method::basic::Cancel { consumer_tag: tag.as_short(), no_wait: true };
+    scripted.receive(1, &cancel);
+    scripted.now = scripted.now + Limits::default().overrun_after;
+    scripted.connection.handle_timeout(scripted.now);
+    assert!(scripted.connection.wants_read());
+    assert_eq!(taken(&mut scripted, key).len(), 3, "what had arrived can be taken");
+    assert!(scripted.connection.wants_read());
+}
