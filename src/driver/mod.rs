@@ -5,6 +5,7 @@
 //! that lock and wakes the task once.
 
 #[allow(dead_code)] // The next host after a failed handshake: with connecting's errors.
+mod blocks;
 pub(crate) mod dial;
 mod history;
 mod names;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite},
     runtime::TryCurrentError,
@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    blocks::Blocks,
     dial::{self, DialError, Dialed, Stream},
     refresh::Refresh,
     sasl,
@@ -29,12 +30,6 @@ use crate::{
     fsm::supervisor::Retry,
     proto::{Action, Batch, Connection, Loss, Mechanism, Secret},
 };
-
-/// Reading goes in blocks of this size; messages are slices of them.
-const READ_BLOCK: usize = 64 * 1024;
-
-/// A block with less room than this is left to its messages.
-const READ_AT_LEAST: usize = 8 * 1024;
 
 /// Slices written in one call.
 const WRITE_SLICES: usize = 64;
@@ -64,7 +59,7 @@ struct Task {
     shared: Arc<Shared>,
     config: Arc<Config>,
     socket: Socket,
-    read: BytesMut,
+    read: Blocks,
     batch: Batch,
     written: usize,
     timer: Pin<Box<Sleep>>,
@@ -87,7 +82,7 @@ impl Task {
             refresh: Refresh::new(config.clone()),
             config,
             socket: Socket::None,
-            read: BytesMut::new(),
+            read: Blocks::new(),
             batch: Batch::default(),
             written: 0,
         }
@@ -158,11 +153,9 @@ impl Task {
 
     fn handle_block(&mut self) {
         let now = self.shared.now();
-        let block = self.read.split().freeze();
+        let block = self.read.take();
         let used = self.shared.with(|state| state.connection.handle_input(now, &block));
-        // The start of an incomplete frame is small (bodies are used up in pieces): it moves to
-        // the next block, so that this one can be freed when its messages are.
-        self.read.extend_from_slice(block.get(used..).unwrap_or_default());
+        self.read.put_back(block.get(used..).unwrap_or_default());
     }
 
     fn poll_refresh(&mut self, cx: &mut Context<'_>) -> bool {
@@ -284,6 +277,7 @@ impl Task {
         }
         let now = self.shared.now();
         self.shared.with(|state| state.connection.handle_timeout(now));
+        self.read.rest();
         true
     }
 
@@ -350,14 +344,11 @@ async fn connect(config: Arc<Config>, seed: u64) -> Result<Connectable, DialFail
 /// Reads once into the rest of the block, or into a new one.
 fn poll_read_block(
     stream: &mut Stream,
-    read: &mut BytesMut,
+    read: &mut Blocks,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    if read.capacity() - read.len() < READ_AT_LEAST {
-        read.reserve(READ_BLOCK);
-    }
     // Dropping this future loses nothing: it reads into the block or not at all.
-    pin!(stream.read_buf(read)).poll(cx)
+    pin!(stream.read_buf(read.room())).poll(cx)
 }
 
 /// Writes once, several slices in one call, from byte `written` of the batch on.

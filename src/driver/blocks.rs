@@ -1,0 +1,161 @@
+//! What is read from a socket: blocks of which messages are slices.
+//!
+//! A block goes back to the allocator, and its pages to the kernel, when the last of its messages is
+//! dropped; to get both back for the next block costs more than reading a small message. Blocks
+//! that were read full are therefore remembered, and used again once nobody holds a slice of them.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+/// Reading goes in blocks of this size.
+const BLOCK: usize = 64 * 1024;
+
+/// A block with less room than this is left to its messages.
+const READ_AT_LEAST: usize = 8 * 1024;
+
+/// So many blocks are remembered, about as many as the messages that wait for a consumer fill.
+const REMEMBERED: usize = 16;
+
+/// The read buffer of one connection.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    current: BytesMut,
+    /// What was read full, oldest first: what comes first is dropped first, as a rule.
+    full: VecDeque<BytesMut>,
+    /// A block was read full since the last rest.
+    busy: bool,
+}
+
+impl Blocks {
+    pub(super) fn new() -> Self {
+        let current = BytesMut::with_capacity(BLOCK);
+        Blocks { current, full: VecDeque::new(), busy: false }
+    }
+
+    /// Where to read to: behind what is there already.
+    pub(super) fn room(&mut self) -> &mut BytesMut {
+        self.make_room(READ_AT_LEAST);
+        &mut self.current
+    }
+
+    /// What has been read.
+    pub(super) fn take(&mut self) -> Bytes {
+        self.current.split().freeze()
+    }
+
+    /// The start of an incomplete frame, to be presented again with what follows. It is small
+    /// (bodies are used up in pieces), and moves, so that its block can be freed with its messages.
+    pub(super) fn put_back(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            self.make_room(rest.len() + READ_AT_LEAST);
+            self.current.extend_from_slice(rest);
+        }
+    }
+
+    /// Forgets what was read and not taken.
+    pub(super) fn clear(&mut self) {
+        self.current.clear();
+    }
+
+    /// Time has passed: a connection that has little to read since the last time keeps no memory.
+    pub(super) fn rest(&mut self) {
+        if !self.busy {
+            self.full = VecDeque::new();
+        }
+        self.busy = false;
+    }
+
+    fn make_room(&mut self, least: usize) {
+        if self.current.capacity() - self.current.len() >= least {
+            return;
+        }
+        if !self.current.is_empty() {
+            // Only what an incomplete frame left: it moves along.
+            self.current.reserve(BLOCK);
+            return;
+        }
+        let next = self.next(least);
+        let full = std::mem::replace(&mut self.current, next);
+        if self.full.len() < REMEMBERED {
+            self.full.push_back(full);
+        }
+        self.busy = true;
+    }
+
+    /// The oldest block, if nobody uses it any more, else a new one.
+    fn next(&mut self, least: usize) -> BytesMut {
+        let size = least.max(BLOCK);
+        if let Some(mut oldest) = self.full.pop_front() {
+            if oldest.try_reclaim(size) {
+                return oldest;
+            }
+            if self.full.len() + 1 < REMEMBERED {
+                // Somebody keeps a message of it: others get their turn.
+                self.full.push_back(oldest);
+            }
+        }
+        BytesMut::with_capacity(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a block full, and takes it.
+    fn read(blocks: &mut Blocks) -> Bytes {
+        let room = blocks.room();
+        room.resize(room.capacity(), 7);
+        blocks.take()
+    }
+
+    #[test]
+    fn a_block_is_used_again_when_its_messages_are_gone() {
+        let mut blocks = Blocks::new();
+        let first = read(&mut blocks);
+        let place = first.as_ptr();
+        let second = read(&mut blocks);
+        assert_ne!(second.as_ptr(), place, "the first is still in use");
+        drop(first);
+        // The first is tried in its turn.
+        let places: Vec<_> = (0..3).map(|_| read(&mut blocks).as_ptr()).collect();
+        assert!(places.contains(&place), "{place:?} is not in {places:?}");
+        assert!(second.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn messages_that_are_kept_are_not_written_over() {
+        let mut blocks = Blocks::new();
+        let kept: Vec<_> = (0..3 * REMEMBERED)
+            .map(|index| {
+                let room = blocks.room();
+                room.resize(room.capacity(), index as u8);
+                blocks.take()
+            })
+            .collect();
+        for (index, block) in kept.iter().enumerate() {
+            assert!(block.iter().all(|byte| *byte == index as u8));
+        }
+        assert!(blocks.full.len() <= REMEMBERED);
+    }
+
+    #[test]
+    fn an_incomplete_frame_stands_before_what_is_read_next() {
+        let mut blocks = Blocks::new();
+        let block = read(&mut blocks);
+        blocks.put_back(&block[..10]);
+        blocks.room().extend_from_slice(b"more");
+        assert_eq!(&blocks.take()[..], [&[7; 10][..], b"more"].concat());
+    }
+
+    #[test]
+    fn a_connection_that_has_become_quiet_keeps_one_block() {
+        let mut blocks = Blocks::new();
+        drop([read(&mut blocks), read(&mut blocks), read(&mut blocks)]);
+        blocks.rest();
+        assert!(!blocks.full.is_empty(), "it was busy until now");
+        blocks.rest();
+        assert!(blocks.full.is_empty());
+    }
+}
