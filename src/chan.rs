@@ -5,7 +5,7 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll, ready},
 };
 
@@ -80,6 +80,8 @@ pub struct Chan<S: ChanState> {
 pub(crate) struct ChanInner {
     pub(crate) handle: Arc<Handle>,
     pub(crate) key: ChannelKey,
+    /// Publishes below this tag are confirmed: their futures ask without the connection's lock.
+    pub(crate) confirmed_below: AtomicU64,
 }
 
 impl Drop for ChanInner {
@@ -145,7 +147,10 @@ impl<S: ChanState> Chan<S> {
 
 impl Chan<Open> {
     pub(crate) fn opened(handle: Arc<Handle>, key: ChannelKey) -> Self {
-        Chan { inner: Arc::new(ChanInner { handle, key }), state: PhantomData }
+        Chan {
+            inner: Arc::new(ChanInner { handle, key, confirmed_below: AtomicU64::new(0) }),
+            state: PhantomData,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -44,8 +44,13 @@ impl Future for Confirm {
         if this.message.is_none() {
             return Poll::Pending;
         }
-        let handle = &this.chan.handle;
-        let outcome = ready!(handle.poll_confirm(this.chan.key, this.tag, &mut this.waiter, cx));
+        let ChanInner { handle, key, confirmed_below } = &*this.chan;
+        if this.tag < confirmed_below.load(Ordering::Relaxed) {
+            this.message = None;
+            return Poll::Ready(Ok(()));
+        }
+        let polled = handle.poll_confirm(*key, this.tag, confirmed_below, &mut this.waiter, cx);
+        let outcome = ready!(polled);
         let message = this.message.take().unwrap_or_default();
         let reason = match outcome {
             Outcome::Confirmed => return Poll::Ready(Ok(())),

@@ -214,17 +214,22 @@ impl Shared {
         polled
     }
 
-    /// The outcome of a publish.
+    /// The outcome of a publish. Notes up to where the others are confirmed, so that they need not ask.
     pub(crate) fn poll_confirm(
         &self,
         key: ChannelKey,
         tag: u64,
+        confirmed_below: &AtomicU64,
         held: &mut Option<WaiterId>,
         cx: &Context<'_>,
     ) -> Poll<Outcome> {
         let mut state = self.lock();
         let State { connection, waiters, .. } = &mut *state;
-        connection.poll_confirm(key, tag, || waiters.id(held, cx.waker()))
+        let polled = connection.poll_confirm(key, tag, || waiters.id(held, cx.waker()));
+        if polled.is_ready() {
+            confirmed_below.fetch_max(connection.confirmed_below(key), Ordering::Relaxed);
+        }
+        polled
     }
 
     /// Hands a message over, or keeps the waker for when there is room.

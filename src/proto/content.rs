@@ -18,7 +18,14 @@ pub struct Content {
     method_end: u32,
     header: (u32, u32),
     body: u32,
-    rest: Vec<Bytes>,
+    /// Boxed, so that the many messages that came in one piece stay small.
+    apart: Option<Box<Apart>>,
+}
+
+/// What only a message has whose pieces came apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Apart {
+    segments: Vec<Bytes>,
     /// The announced size of a body that was discarded for being over the limit.
     discarded: Option<u64>,
 }
@@ -39,8 +46,7 @@ impl Content {
             method_end: method_end as u32,
             header: (header.0 as u32, header.1 as u32),
             body: body as u32,
-            rest: Vec::new(),
-            discarded: None,
+            apart: None,
         }
     }
 
@@ -56,8 +62,9 @@ impl Content {
         bytes.extend_from_slice(header);
         let end = bytes.len();
         let mut content = Content::whole(bytes.freeze(), method.len(), (method.len(), end), end);
-        content.rest = segments;
-        content.discarded = discarded;
+        if !segments.is_empty() || discarded.is_some() {
+            content.apart = Some(Box::new(Apart { segments, discarded }));
+        }
         content
     }
 
@@ -85,27 +92,30 @@ impl Content {
 
     /// The size of the body in bytes.
     pub fn body_len(&self) -> usize {
-        self.bytes.len() - self.body as usize + self.rest.iter().map(Bytes::len).sum::<usize>()
+        self.bytes.len() - self.body as usize
+            + self.segments().iter().map(Bytes::len).sum::<usize>()
     }
 
     /// The announced size of the body, when it was over the limit and therefore discarded.
     pub fn discarded(&self) -> Option<u64> {
-        self.discarded
+        self.apart.as_ref()?.discarded
     }
 
     /// The body, without copying it.
     pub fn into_body(self) -> Body {
-        let Content { mut bytes, body, rest, .. } = self;
-        if rest.is_empty() {
-            bytes.advance((body as usize).min(bytes.len()));
-            return Body::from(bytes);
+        let Content { mut bytes, body, apart, .. } = self;
+        match apart {
+            Some(apart) if !apart.segments.is_empty() => Body::from_segments(apart.segments),
+            _ => {
+                bytes.advance((body as usize).min(bytes.len()));
+                Body::from(bytes)
+            }
         }
-        Body::from_segments(rest)
     }
 
     /// The body where it is one piece, else `None`.
     pub fn contiguous_body(&self) -> Option<&[u8]> {
-        match self.rest.as_slice() {
+        match self.segments() {
             [] => self.bytes.get(self.body as usize..),
             [one] => Some(one),
             _ => None,
@@ -116,13 +126,18 @@ impl Content {
     pub fn body_segments(&self) -> impl Iterator<Item = &[u8]> {
         let first = self.bytes.get(self.body as usize..).unwrap_or_default();
         std::iter::once(first)
-            .chain(self.rest.iter().map(Bytes::as_ref))
+            .chain(self.segments().iter().map(Bytes::as_ref))
             .filter(|segment| !segment.is_empty())
     }
 
     /// The memory that the message holds on to, for bounds.
     pub fn weight(&self) -> usize {
-        self.bytes.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
+        self.bytes.len() + self.segments().iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// The body where it came apart, else nothing.
+    fn segments(&self) -> &[Bytes] {
+        self.apart.as_ref().map_or(&[], |apart| &apart.segments)
     }
 
     fn properties_range(&self) -> (usize, usize) {

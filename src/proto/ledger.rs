@@ -154,6 +154,15 @@ impl Ledger {
         }
     }
 
+    /// Every publish below this tag is confirmed, or somebody was told what became of it instead. It
+    /// never goes back, so whoever remembers it need not ask.
+    pub fn confirmed_below(&self) -> u64 {
+        match self.exceptional.first_key_value() {
+            Some((tag, _)) => self.base.min(*tag),
+            None => self.base,
+        }
+    }
+
     /// Forgets the outcome of a publish that nobody will ask for.
     pub fn abandon(&mut self, tag: u64) {
         self.exceptional.remove(&tag);
@@ -322,6 +331,20 @@ mod tests {
         assert_eq!(outcome(&mut ledger, 2), Poll::Ready(Outcome::Confirmed));
         assert_eq!(outcome(&mut ledger, 3), Poll::Pending);
         assert_eq!((ledger.outstanding(), ledger.bytes()), (1, 10));
+    }
+
+    #[test]
+    fn below_the_bound_nothing_but_confirmed_is_left_to_tell() {
+        let (mut ledger, mut wakes) = (ledger(5), Wakes::new());
+        assert_eq!(ledger.confirmed_below(), 1);
+        ledger.settle(1, false, false, &mut wakes);
+        ledger.settle(3, false, false, &mut wakes);
+        assert_eq!(ledger.confirmed_below(), 2, "2 is outstanding");
+        ledger.settle(2, false, true, &mut wakes);
+        ledger.settle(4, false, false, &mut wakes);
+        assert_eq!(ledger.confirmed_below(), 2, "2 is nacked, and nobody was told");
+        assert_eq!(outcome(&mut ledger, 2), Poll::Ready(Outcome::Nacked));
+        assert_eq!(ledger.confirmed_below(), 5);
     }
 
     #[test]

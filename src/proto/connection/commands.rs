@@ -202,6 +202,11 @@ impl Connection {
         }
     }
 
+    /// See [`Ledger::confirmed_below`](crate::proto::Ledger::confirmed_below).
+    pub fn confirmed_below(&self, key: ChannelKey) -> u64 {
+        self.channels.get(key).map_or(0, |channel| channel.ledger.confirmed_below())
+    }
+
     /// Nobody will ask for the outcome of a publish.
     pub fn abandon_confirm(&mut self, key: ChannelKey, tag: u64) {
         if let Some(channel) = self.channels.get_mut(key) {
