@@ -24,14 +24,6 @@ pub struct Limits {
     /// The largest body of a message that is taken or sent, in bytes. A larger one that arrives is
     /// discarded while it streams, and its channel survives. 64 MiB.
     pub body_size: u64,
-    /// The largest encoded properties of a message, its headers among them, in bytes. They also
-    /// have to fit into one frame. 128 KiB.
-    pub header_size: usize,
-    /// How deep tables may nest and still be decoded. A message with deeper headers is delivered
-    /// all the same, with its headers raw. 32.
-    pub table_depth: usize,
-    /// How many entries a decoded table may have, those of the tables in it counted too. 65,536.
-    pub table_entries: usize,
     /// How many deliveries wait for one consumer before reading from the socket stops. 8,192.
     pub consumer_messages: usize,
     /// How many bytes of deliveries wait for one consumer before reading from the socket stops.
@@ -61,9 +53,6 @@ impl Default for Limits {
         Limits {
             frame_size: 128 * 1024,
             body_size: 64 * 1024 * 1024,
-            header_size: 128 * KIB,
-            table_depth: 32,
-            table_entries: 65_536,
             consumer_messages: 8_192,
             consumer_bytes: MIB,
             consumer_stall: Duration::from_secs(10),

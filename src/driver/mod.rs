@@ -4,8 +4,8 @@
 //! common: the pure connection under one mutex. A command encodes into the outbound batch under
 //! that lock and wakes the task once.
 
-#[allow(dead_code)] // The next host after a failed handshake: with connecting's errors.
 mod blocks;
+#[allow(dead_code)] // The next host after a failed handshake: with connecting's errors.
 pub(crate) mod dial;
 mod history;
 mod names;
@@ -18,8 +18,8 @@ mod task;
 pub(crate) mod tls;
 mod waiters;
 
-// Hidden methods of sealed public traits name it, so it is `pub` though nobody can reach it.
-#[allow(unreachable_pub)] // As `Shared`.
+// Hidden methods of sealed public traits name them, so they are `pub` though nobody can reach them.
+#[allow(unreachable_pub)]
 pub use names::Renamed;
 #[allow(unreachable_pub)]
 pub use shared::Shared;
