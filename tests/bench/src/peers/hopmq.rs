@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use hopmq::{
-    Chan, Classic, Confirming, Conn, Connected, Consumer, Exchange, Open, Queue, Uri,
-    exchange::DefaultExchange,
+    Chan, Classic, Confirming, Conn, Connected, Consumer, Exchange, Message, Open, Queue,
+    Responder, Uri, exchange::DefaultExchange,
 };
 
 use crate::{
@@ -33,10 +33,9 @@ impl Peer for HopMq {
 
     fn offers(&self, workload: Workload) -> bool {
         // Memory does not depend on the number of threads, nor does what is done once.
-        workload != Workload::Rpc
-            && (self.threads == 1
-                || !workload.is_memory()
-                    && !matches!(workload, Workload::Connect | Workload::OpenChannel))
+        self.threads == 1
+            || !workload.is_memory()
+                && !matches!(workload, Workload::Connect | Workload::OpenChannel)
     }
 
     fn pinned(&self) -> bool {
@@ -77,7 +76,7 @@ async fn work(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         Workload::IdleChannel => idle_channels(job, meter).await,
         Workload::Stall => stall(job, meter).await,
         Workload::EndToEnd => end_to_end(job, meter).await,
-        Workload::Rpc => Err("not offered".into()),
+        Workload::Rpc => rpc(job, meter).await,
     }
 }
 
@@ -290,5 +289,31 @@ async fn end_to_end(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         ack_all(deliveries, job.count, async || Ok(()))
     )?;
     meter.stop();
+    Ok(())
+}
+
+async fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (serving, chan) = open(job).await?;
+    let queue = declare(&chan, QUEUE).await?;
+    let requests = chan.consume(&queue).await?;
+    let publisher = serving.open_channel().await?.confirm_select().await?.publisher();
+    let answer = body(job);
+    let responder = Responder::new(requests, publisher);
+    let task = tokio::spawn(responder.serve(move |_| {
+        let answer = answer.clone();
+        async move { Message::new(answer) }
+    }));
+    let (_calling, caller) = open(job).await?;
+    let client = caller.confirm_select().await?.rpc_client().await?;
+    let (exchange, body) = (Exchange::default_exchange(), body(job));
+    meter.start();
+    for _ in 0..job.count {
+        let begun = Instant::now();
+        client.call(&exchange, &queue, body.clone()).await?;
+        meter.latency(begun);
+    }
+    meter.stop();
+    task.abort();
+    drop(serving);
     Ok(())
 }
