@@ -106,12 +106,12 @@ impl Shared {
         while let Some((old, new)) = state.connection.poll_renamed() {
             self.names.rename(&old, &new);
         }
-        let wakers = state.take_wakers();
+        let (first, others) = state.take_wakers();
         drop(state);
         if let Some(task) = task {
             task.wake();
         }
-        for waker in wakers {
+        for waker in first.into_iter().chain(others) {
             waker.wake();
         }
         result
@@ -295,14 +295,15 @@ impl Shared {
 }
 
 impl State {
-    /// The wakers of those who are to be woken. No allocation when there are none.
-    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
+    /// The wakers of those who are to be woken. No allocation for none or one, the usual cases.
+    fn take_wakers(&mut self) -> (Option<Waker>, Vec<Waker>) {
         if !self.connection.has_wakes() {
-            return Vec::new();
+            return (None, Vec::new());
         }
         self.connection.take_wakes(&mut self.woken);
         let waiters = &mut self.waiters;
-        self.woken.drain(..).filter_map(|id| waiters.take(id)).collect()
+        let mut wakers = self.woken.drain(..).filter_map(|id| waiters.take(id));
+        (wakers.next(), wakers.collect())
     }
 }
 
