@@ -347,6 +347,7 @@ macro_rules! stream {
         impl Stream for $consumer {
             type Item = Result<$item, ConsumeError>;
 
+            #[inline]
             fn poll_next(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -399,31 +400,44 @@ impl Deliveries {
         Deliveries { source, key, taken: VecDeque::new(), waiter: None, over: false }
     }
 
+    // Inlined into the user's loop, so that a message is moved once.
+    #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Arrival, ConsumeError>>> {
         loop {
             if let Some(arrival) = self.taken.pop_front() {
-                return Poll::Ready(Some(self.checked(arrival)));
+                return Poll::Ready(Some(match arrival.content.discarded() {
+                    None => Ok(arrival),
+                    Some(size) => Err(self.refuse(arrival, size)),
+                }));
             }
-            if self.over {
-                return Poll::Ready(None);
-            }
-            let handle = &self.source.chan.handle;
-            let polled = handle.poll_consumer(self.key, &mut self.taken, &mut self.waiter, cx);
-            if let Some(end) = ready!(polled) {
-                self.over = true;
-                return Poll::Ready(self.ended(end).map(Err));
+            if let Some(end) = ready!(self.poll_batch(cx)) {
+                return Poll::Ready(end.map(Err));
             }
         }
     }
 
+    /// Takes what has arrived, or tells how the stream ends.
+    #[cold]
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<ConsumeError>>> {
+        if self.over {
+            return Poll::Ready(Some(None));
+        }
+        let handle = &self.source.chan.handle;
+        let polled = handle.poll_consumer(self.key, &mut self.taken, &mut self.waiter, cx);
+        Poll::Ready(ready!(polled).map(|end| {
+            self.over = true;
+            self.ended(end)
+        }))
+    }
+
     /// A message whose body was discarded for its size is rejected, and reported.
-    fn checked(&self, arrival: Arrival) -> Result<Arrival, ConsumeError> {
-        let Some(size) = arrival.content.discarded() else { return Ok(arrival) };
+    #[cold]
+    fn refuse(&self, arrival: Arrival, size: u64) -> ConsumeError {
         if !arrival.automatic {
             // The error tells that it was; on a dead channel the broker has put it back.
             let _ = Delivery::new(self.source.clone(), arrival).reject();
         }
-        Err(ConsumeError::TooLarge { queue: self.source.queue.clone(), size })
+        ConsumeError::TooLarge { queue: self.source.queue.clone(), size }
     }
 
     fn ended(&self, end: ConsumerEnd) -> Option<ConsumeError> {

@@ -42,6 +42,7 @@ pub(crate) struct Source {
 }
 
 impl Delivery {
+    #[inline]
     pub(crate) fn new(source: Arc<Source>, arrival: Arrival) -> Self {
         let receipt = Receipt { source, epoch: arrival.epoch, tag: arrival.tag, open: true };
         Delivery { received: Received::new(arrival), receipt }
@@ -52,6 +53,7 @@ impl Delivery {
     /// # Errors
     /// [`Error::Stale`] or why the channel ended: then nothing was sent, and the broker has
     /// requeued the message.
+    #[inline]
     #[rustfmt::skip]
     pub fn ack(self) -> Result<(), Error> { // takes the delivery by value: it is settled once
         self.receipt.ack()
@@ -76,6 +78,7 @@ impl Delivery {
     }
 
     /// The message and, apart from it, the duty to settle it.
+    #[inline]
     #[rustfmt::skip]
     pub fn into_parts(self) -> (Received, Receipt) { // takes the delivery by value: settle the `Receipt`
         (self.received, self.receipt)
@@ -147,10 +150,12 @@ impl Receipt {
         settled.map_err(|error| Error::from_settle(error, chan.handle.last_error()))
     }
 
+    #[inline]
     fn settle(mut self, how: Settlement) -> Result<(), Error> {
         self.send(how)
     }
 
+    #[inline]
     fn send(&mut self, how: Settlement) -> Result<(), Error> {
         if !mem::replace(&mut self.open, false) {
             return Ok(());

@@ -134,7 +134,7 @@ macro_rules! options {
 
             /// Waits this long for room, instead of the configured time.
             pub fn within(mut self, deadline: Duration) -> Self {
-                self.handover.within = Some(deadline);
+                self.handover.waiting.get_or_insert_default().within = Some(deadline);
                 self
             }
         }
@@ -164,6 +164,7 @@ impl Publish<'_> {
 impl Future for Publish<'_> {
     type Output = Result<Confirm, Failed<Message>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let handover = &mut self.handover;
         let tag = ready!(handover.poll(cx, true));
@@ -178,6 +179,7 @@ impl Future for Publish<'_> {
 impl Future for PublishUnconfirmed<'_> {
     type Output = Result<(), Failed<Message>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let handover = &mut self.handover;
         let handed_over = ready!(handover.poll(cx, false));
@@ -252,7 +254,8 @@ impl Stream for Returns {
     }
 }
 
-/// A message on its way into the outbound batch. Small, for it is moved about on the way.
+/// A message on its way into the outbound batch. Small, for it is moved about on the way: what only
+/// few need is kept apart.
 struct Handover<'a> {
     chan: &'a Arc<ChanInner>,
     exchange: ShortStr<'a>,
@@ -260,17 +263,18 @@ struct Handover<'a> {
     message: Option<Message>,
     mandatory: bool,
     keep: bool,
-    /// How long it may wait, where that is not the configured time.
-    within: Option<Duration>,
     waiter: Option<WaiterId>,
-    /// Made only when it has to wait.
     waiting: Option<Box<Waiting>>,
 }
 
+/// What belongs to a message that has to wait.
+#[derive(Default)]
 struct Waiting {
+    /// How long it may, where that is not the configured time.
+    within: Option<Duration>,
     /// Encoded once, however often it is polled.
-    encoded: EncodedProperties,
-    deadline: Pin<Box<Sleep>>,
+    encoded: Option<EncodedProperties>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a> Handover<'a> {
@@ -289,7 +293,6 @@ impl<'a> Handover<'a> {
             message: Some(message),
             mandatory: false,
             keep: false,
-            within: None,
             waiter: None,
             waiting: None,
             chan,
@@ -303,8 +306,8 @@ impl<'a> Handover<'a> {
             Err(error) => return Poll::Ready(Err(UsageError::clone(error).into())),
         };
         let first;
-        let encoded = match &self.waiting {
-            Some(waiting) => &waiting.encoded,
+        let encoded = match self.waiting.as_ref().and_then(|waiting| waiting.encoded.as_ref()) {
+            Some(encoded) => encoded,
             None => {
                 first = message.encoded(self.mandatory && confirming)?;
                 self.chan.handle.check_size(message.body().len(), first.bytes().len())?;
@@ -346,11 +349,11 @@ impl<'a> Handover<'a> {
         if let Some(refusal) = handle.refusal() {
             return Poll::Ready(Err(refusal));
         }
-        let after = self.within.unwrap_or_else(|| handle.call_timeout());
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::new(Waiting { encoded, deadline: Box::pin(sleep(after)) }));
-        ready!(waiting.deadline.as_mut().poll(cx));
+        let waiting = self.waiting.get_or_insert_default();
+        let after = waiting.within.unwrap_or_else(|| handle.call_timeout());
+        waiting.encoded.get_or_insert(encoded);
+        let deadline = waiting.deadline.get_or_insert_with(|| Box::pin(sleep(after)));
+        ready!(deadline.as_mut().poll(cx));
         Poll::Ready(Err(Error::Timeout { operation: "room to publish", after }))
     }
 }

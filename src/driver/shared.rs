@@ -117,6 +117,21 @@ impl Shared {
         result
     }
 
+    /// Like [`Shared::with`], for what every message does: it only adds to what is to be written, so
+    /// nobody is to be woken but the task.
+    fn append<R>(&self, append: impl FnOnce(&mut Connection, &mut Waiters) -> R) -> R {
+        let mut state = self.lock();
+        let State { connection, waiters, task, .. } = &mut *state;
+        let result = append(connection, waiters);
+        let task = if task.is_some() && connection.has_output() { task.take() } else { None };
+        debug_assert!(!connection.has_wakes(), "a message wakes nobody");
+        drop(state);
+        if let Some(task) = task {
+            task.wake();
+        }
+        result
+    }
+
     /// Keeps what has changed for those who watch, and logs it.
     fn note_transitions(&self, state: &mut State) {
         while let Some(change) = state.connection.poll_transition() {
@@ -240,8 +255,7 @@ impl Shared {
         held: &mut Option<WaiterId>,
         cx: &Context<'_>,
     ) -> Result<Accepted, CallError> {
-        self.with(|state| {
-            let State { connection, waiters, .. } = state;
+        self.append(|connection, waiters| {
             connection.publish(key, outgoing, || self.now(), &mut || {
                 waiters.register(held, cx.waker()).then_some(*held).flatten()
             })
@@ -261,13 +275,18 @@ impl Shared {
     }
 
     /// Whoever waited under this id is gone.
+    #[inline]
     pub(crate) fn forget(&self, waiter: Option<WaiterId>) {
         if let Some(waiter) = waiter {
-            let mut state = self.lock();
-            // Used up already where it was woken.
-            if state.waiters.take(waiter).is_some() {
-                state.connection.forget_waiter(waiter);
-            }
+            self.forget_waiter(waiter);
+        }
+    }
+
+    fn forget_waiter(&self, waiter: WaiterId) {
+        let mut state = self.lock();
+        // Used up already where it was woken.
+        if state.waiters.take(waiter).is_some() {
+            state.connection.forget_waiter(waiter);
         }
     }
 
@@ -279,7 +298,7 @@ impl Shared {
         tag: u64,
         how: Settlement,
     ) -> Result<(), SettleError> {
-        self.with(|state| state.connection.settle(key, epoch, tag, how))
+        self.append(|connection, _| connection.settle(key, epoch, tag, how))
     }
 
     /// A channel handle is gone.

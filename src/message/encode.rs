@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Message, Persistence};
+use super::{Message, More, Persistence};
 use crate::{
     proto::SEQUENCE_HEADER,
     usage::UsageError,
@@ -13,8 +13,14 @@ use crate::{
 /// for a message without properties of its own, mandatory or not.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedProperties {
-    list: Bytes,
+    list: List,
     sequence_at: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum List {
+    Constant(&'static [u8]),
+    Encoded(Bytes),
 }
 
 /// The sequence header as an entry of a table: its name, the tag of a 64-bit integer, the value.
@@ -64,7 +70,10 @@ const fn with_sequence<const LEN: usize>(flags: u16, mode: u8) -> [u8; LEN] {
 impl EncodedProperties {
     /// The list, flags first.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.list
+        match &self.list {
+            List::Constant(list) => list,
+            List::Encoded(list) => list,
+        }
     }
 
     /// Where in the list the eight bytes of the sequence header's value are.
@@ -79,13 +88,23 @@ impl Message {
     ///
     /// # Errors
     /// The first value that was set and that AMQP cannot carry.
+    #[inline]
     pub(crate) fn encoded(&self, with_sequence: bool) -> Result<EncodedProperties, UsageError> {
         match &self.more {
             None => Ok(self.encoded_constant(with_sequence)),
-            Some(more) => match &more.problem {
-                None => Ok(self.encoded_heap(&more.properties, with_sequence)),
-                Some(problem) => Err(problem.clone()),
-            },
+            Some(more) => self.encoded_more(more, with_sequence),
+        }
+    }
+
+    #[cold]
+    fn encoded_more(
+        &self,
+        more: &More,
+        with_sequence: bool,
+    ) -> Result<EncodedProperties, UsageError> {
+        match &more.problem {
+            None => Ok(self.encoded_heap(&more.properties, with_sequence)),
+            Some(problem) => Err(problem.clone()),
         }
     }
 
@@ -99,7 +118,7 @@ impl Message {
             (Persistence::Persistent, true) => &SEQUENCE_PERSISTENT,
         };
         let sequence_at = with_sequence.then_some(WITH_TABLE - 8);
-        EncodedProperties { list: Bytes::from_static(list), sequence_at }
+        EncodedProperties { list: List::Constant(list), sequence_at }
     }
 
     fn encoded_heap(&self, properties: &Properties, with_sequence: bool) -> EncodedProperties {
@@ -122,7 +141,7 @@ impl Message {
         let before = |text: &Option<_>| text.as_ref().map_or(0, short_len);
         let table_at = 2 + before(&properties.content_type) + before(&properties.content_encoding);
         let sequence_at = with_sequence.then(|| table_at + 4 + table.len() - 8);
-        EncodedProperties { list: list.freeze(), sequence_at }
+        EncodedProperties { list: List::Encoded(list.freeze()), sequence_at }
     }
 }
 

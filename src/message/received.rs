@@ -20,10 +20,12 @@ pub struct Received {
 }
 
 impl Received {
+    #[inline]
     pub(crate) fn new(arrival: Arrival) -> Self {
         Received::from_content(arrival.content, arrival.redelivered)
     }
 
+    #[inline]
     pub(crate) fn from_content(content: Content, redelivered: bool) -> Self {
         Received { content, redelivered, properties: OnceLock::new() }
     }
@@ -34,16 +36,19 @@ impl Received {
     }
 
     /// The body where it is in one piece, as it mostly is when it fits one frame; else `None`.
+    #[inline]
     pub fn contiguous_body(&self) -> Option<&[u8]> {
         self.content.contiguous_body()
     }
 
     /// The body, and nothing else.
+    #[inline]
     pub fn into_body(self) -> Body {
         self.content.into_body()
     }
 
     /// The size of the body in bytes.
+    #[inline]
     pub fn body_len(&self) -> usize {
         self.content.body_len()
     }

@@ -1,10 +1,8 @@
 //! A message as it arrived: method, content header and body (AMQP 0-9-1, 2.3.5 and 4.2.6).
 
-use std::ops::Range;
-
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::wire::{ContentHeader, FRAME_END, FrameKind, Method, MethodError, Properties};
+use crate::wire::{Method, MethodError, Properties, WholeDelivery};
 
 /// A method with its content, kept as it came in.
 ///
@@ -34,18 +32,16 @@ struct Apart {
 const PROPERTIES_AT: usize = 12;
 
 impl Content {
-    /// A message that is one slice: ranges are relative to `bytes`, the body goes to its end.
-    pub(crate) fn whole(
-        bytes: Bytes,
-        method_end: usize,
-        header: (usize, usize),
-        body: usize,
-    ) -> Self {
+    /// A message that is whole in its block, and becomes one slice of it.
+    #[inline]
+    pub(crate) fn whole(block: &Bytes, found: &WholeDelivery<'_>) -> Self {
+        let start = found.method.start;
+        let relative = |at: usize| (at - start) as u32;
         Content {
-            bytes,
-            method_end: method_end as u32,
-            header: (header.0 as u32, header.1 as u32),
-            body: body as u32,
+            bytes: block.slice(start..found.body.end),
+            method_end: relative(found.method.end),
+            header: (relative(found.header.start), relative(found.header.end)),
+            body: relative(found.body.start),
             apart: None,
         }
     }
@@ -60,12 +56,15 @@ impl Content {
         let mut bytes = BytesMut::with_capacity(method.len() + header.len());
         bytes.extend_from_slice(method);
         bytes.extend_from_slice(header);
-        let end = bytes.len();
-        let mut content = Content::whole(bytes.freeze(), method.len(), (method.len(), end), end);
-        if !segments.is_empty() || discarded.is_some() {
-            content.apart = Some(Box::new(Apart { segments, discarded }));
+        let (method_end, end) = (method.len() as u32, bytes.len() as u32);
+        let came_apart = !segments.is_empty() || discarded.is_some();
+        Content {
+            bytes: bytes.freeze(),
+            method_end,
+            header: (method_end, end),
+            body: end,
+            apart: came_apart.then(|| Box::new(Apart { segments, discarded })),
         }
-        content
     }
 
     /// The method that carried the content.
@@ -91,17 +90,20 @@ impl Content {
     }
 
     /// The size of the body in bytes.
+    #[inline]
     pub fn body_len(&self) -> usize {
         self.bytes.len() - self.body as usize
             + self.segments().iter().map(Bytes::len).sum::<usize>()
     }
 
     /// The announced size of the body, when it was over the limit and therefore discarded.
+    #[inline]
     pub fn discarded(&self) -> Option<u64> {
         self.apart.as_ref()?.discarded
     }
 
     /// The body, without copying it.
+    #[inline]
     pub fn into_body(self) -> Body {
         let Content { mut bytes, body, apart, .. } = self;
         match apart {
@@ -114,6 +116,7 @@ impl Content {
     }
 
     /// The body where it is one piece, else `None`.
+    #[inline]
     pub fn contiguous_body(&self) -> Option<&[u8]> {
         match self.segments() {
             [] => self.bytes.get(self.body as usize..),
@@ -136,6 +139,7 @@ impl Content {
     }
 
     /// The body where it came apart, else nothing.
+    #[inline]
     fn segments(&self) -> &[Bytes] {
         self.apart.as_ref().map_or(&[], |apart| &apart.segments)
     }
@@ -144,52 +148,6 @@ impl Content {
         let (from, to) = self.header;
         ((from as usize + PROPERTIES_AT).min(to as usize), to as usize)
     }
-}
-
-/// Takes a message that is whole in `block`: its method frame ended before `after`, header and
-/// body follow at once, each in one frame. Gives the message and where it ends.
-///
-/// Anything unusual gives `None` and goes the long way, through the decoder and the assembly.
-pub(super) fn whole_content(
-    block: &Bytes,
-    method: Range<usize>,
-    after: usize,
-    channel: u16,
-    frame_max: usize,
-    body_max: u64,
-) -> Option<(Content, usize)> {
-    let (header, body_at) = whole_frame(block, after, FrameKind::Header, channel, frame_max)?;
-    let fields = ContentHeader::decode(block.get(header.clone())?).ok()?;
-    Properties::validate(fields.properties).ok()?;
-    let (body, end) = match fields.body_size {
-        0 => (header.end..header.end, body_at),
-        _ => whole_frame(block, body_at, FrameKind::Body, channel, frame_max)?,
-    };
-    if body.len() as u64 != fields.body_size || fields.body_size > body_max {
-        return None;
-    }
-    let start = method.start;
-    let header = (header.start - start, header.end - start);
-    let bytes = block.slice(start..body.end);
-    Some((Content::whole(bytes, method.len(), header, body.start - start), end))
-}
-
-/// The payload of the frame at `at`, and where the frame ends, when it is whole and as expected.
-fn whole_frame(
-    block: &[u8],
-    at: usize,
-    kind: FrameKind,
-    channel: u16,
-    frame_max: usize,
-) -> Option<(Range<usize>, usize)> {
-    let head = block.get(at..at + 7)?;
-    let [found_kind, c0, c1, s0, s1, s2, s3] = *<&[u8; 7]>::try_from(head).ok()?;
-    let size = u32::from_be_bytes([s0, s1, s2, s3]) as usize;
-    let expected = found_kind == kind.octet()
-        && u16::from_be_bytes([c0, c1]) == channel
-        && size <= frame_max.saturating_sub(8);
-    let (start, end) = (at + 7, at.checked_add(7)?.checked_add(size)?);
-    (expected && block.get(end) == Some(&FRAME_END)).then_some((start..end, end + 1))
 }
 
 /// A message body: one or several segments of bytes.

@@ -55,6 +55,12 @@ impl Decoder {
         self.frame_max
     }
 
+    /// Whether the next byte begins a frame of a connection that is known to speak AMQP.
+    #[inline]
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.body.is_none() && !self.fresh
+    }
+
     /// The next frame, or piece of a body, in `block` from `*at` on; `*at` moves behind it.
     ///
     /// `None` when what is left is incomplete: present `block[*at..]` again with more behind it.

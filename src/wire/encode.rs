@@ -21,7 +21,7 @@ use bytes::BytesMut;
 
 use super::content::{self, ContentHeader};
 use super::frame::{self, FRAME_END, FRAME_MIN_SIZE, FRAME_OVERHEAD, FrameKind};
-use super::method::{METHOD_OVERHEAD, Method, MethodFrame, MethodId};
+use super::method::{METHOD_OVERHEAD, Method, MethodFrame, MethodId, basic};
 use super::octets::Writer;
 
 /// A heartbeat frame.
@@ -94,6 +94,65 @@ pub fn message(
     });
     self::body(buf, channel, body, frame_max);
 }
+
+/// Appends a message to publish, as [`message`] does, in fewer steps: what has a fixed size between
+/// the names, the properties and the body is written as one.
+#[inline]
+pub fn publish(
+    buf: &mut BytesMut,
+    channel: u16,
+    publish: &basic::Publish<'_>,
+    properties: &[u8],
+    body: &[u8],
+    frame_max: u32,
+) {
+    if body.len() > SMALL {
+        return message(buf, channel, publish, properties, body, frame_max);
+    }
+    let arguments = publish.exchange.len() + publish.routing_key.len() + PUBLISH_FIXED;
+    let last = if body.is_empty() { 0 } else { FRAME_OVERHEAD + body.len() };
+    let start = buf.len();
+    buf.resize(start + arguments + properties.len() + PUBLISH_FRAMES + last, 0);
+    let Some(room) = buf.get_mut(start..) else { return };
+    let mut out = Writer::new(room);
+
+    let [c0, c1] = channel.to_be_bytes();
+    let [k0, k1] = basic::Publish::ID.class.to_be_bytes();
+    let [m0, m1] = basic::Publish::ID.method.to_be_bytes();
+    let [s0, s1, s2, s3] = size(4 + arguments).to_be_bytes();
+    let (kind, length) = (FrameKind::Method.octet(), publish.exchange.len() as u8);
+    out.array([kind, c0, c1, s0, s1, s2, s3, k0, k1, m0, m1, 0, 0, length]);
+    out.slice(publish.exchange.as_bytes());
+    out.array([publish.routing_key.len() as u8]);
+    out.slice(publish.routing_key.as_bytes());
+
+    let bits = u8::from(publish.mandatory) | u8::from(publish.immediate) << 1;
+    let kind = FrameKind::Header.octet();
+    let [s0, s1, s2, s3] = size(ContentHeader::PROPERTIES_AT + properties.len()).to_be_bytes();
+    let [b0, b1, b2, b3, b4, b5, b6, b7] = (body.len() as u64).to_be_bytes();
+    #[rustfmt::skip]
+    out.array([
+        bits, FRAME_END,
+        kind, c0, c1, s0, s1, s2, s3,
+        k0, k1, 0, 0, b0, b1, b2, b3, b4, b5, b6, b7,
+    ]);
+    out.slice(properties);
+    if body.is_empty() {
+        out.array([FRAME_END]);
+        return;
+    }
+    let kind = FrameKind::Body.octet();
+    let [s0, s1, s2, s3] = size(body.len()).to_be_bytes();
+    out.array([FRAME_END, kind, c0, c1, s0, s1, s2, s3]);
+    out.slice(body);
+    out.array([FRAME_END]);
+}
+
+/// What basic.publish has in bytes besides its names: a reserved field, their lengths, the bits.
+const PUBLISH_FIXED: usize = 2 + 1 + 1 + 1;
+
+/// The frames around basic.publish's arguments and around the properties.
+const PUBLISH_FRAMES: usize = METHOD_OVERHEAD + FRAME_OVERHEAD + ContentHeader::PROPERTIES_AT;
 
 /// Appends a heartbeat.
 #[inline]
@@ -181,7 +240,7 @@ fn size(payload: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::wire::ShortStr;
-    use crate::wire::method::{basic, tx};
+    use crate::wire::method::tx;
 
     #[test]
     fn frames_are_what_the_spec_says() {

@@ -77,6 +77,7 @@
 
 mod content;
 mod decoder;
+mod delivery;
 pub mod encode;
 pub mod frame;
 pub mod method;
@@ -88,6 +89,7 @@ mod table;
 
 pub use content::{CONTENT_HEADER_MIN, ContentHeader, ContentHeaderError};
 pub use decoder::Decoder;
+pub(crate) use delivery::WholeDelivery;
 pub use frame::{
     FRAME_END, FRAME_MIN_SIZE, FRAME_OVERHEAD, Frame, FrameError, FrameKind, PROTOCOL_HEADER,
 };

@@ -3,12 +3,32 @@
 use super::*;
 
 impl Connection {
-    pub(super) fn handle_frame(
+    /// The usual case: a message that is whole in this block, and becomes one slice of it. `None` for
+    /// all else, which is taken frame by frame.
+    #[inline]
+    pub(super) fn handle_whole_delivery(
         &mut self,
         block: &Bytes,
-        frame: Frame,
         at: &mut usize,
-    ) -> Result<(), Violation> {
+    ) -> Option<Result<(), Violation>> {
+        if !matches!(self.link, Link::Up) {
+            return None;
+        }
+        let found = self.decoder.whole_delivery(block, *at)?;
+        if found.body.len() as u64 > self.core.limits.body_bytes
+            || self.is_recovering_on(found.channel)
+        {
+            return None;
+        }
+        let channel = self.channels.by_id(found.channel).filter(|channel| channel.is_idle())?;
+        *at = found.end;
+        let content = Content::whole(block, &found);
+        let number = consumer_number(found.consumer_tag);
+        let (tag, redelivered) = (found.delivery_tag, found.redelivered);
+        Some(channel.delivered(number, tag, redelivered, content, &mut self.core))
+    }
+
+    pub(super) fn handle_frame(&mut self, block: &Bytes, frame: Frame) -> Result<(), Violation> {
         if matches!(self.link, Link::Closing) {
             return self.handle_while_closing(block, frame);
         }
@@ -28,7 +48,7 @@ impl Connection {
                 let method = Method::decode(block.get(payload).unwrap_or_default())?;
                 self.handle_recovery(method)
             }
-            (FrameKind::Method, id) => self.handle_channel_method(block, payload, at, id),
+            (FrameKind::Method, id) => self.handle_channel_method(block, payload, id),
             (FrameKind::Header, id) => {
                 let channel = self.channels.by_id(id).ok_or(Violation::UnknownChannel(id))?;
                 channel.header(block.slice(payload), &mut self.core)
@@ -44,24 +64,10 @@ impl Connection {
         &mut self,
         block: &Bytes,
         payload: std::ops::Range<usize>,
-        at: &mut usize,
         id: u16,
     ) -> Result<(), Violation> {
-        let frame_max = self.negotiated.as_ref().map_or(4096, |agreed| agreed.frame_max as usize);
-        let body_max = self.core.limits.body_bytes;
         let channel = self.channels.by_id(id).ok_or(Violation::UnknownChannel(id))?;
         let method = Method::decode(block.get(payload.clone()).unwrap_or_default())?;
-        if let Method::BasicDeliver(deliver) = &method
-            && channel.is_idle()
-            && let Some((content, end)) =
-                whole_content(block, payload.clone(), *at, id, frame_max, body_max)
-        {
-            // The usual case: the whole message is in this block, and becomes one slice of it.
-            *at = end;
-            let number = consumer_number(deliver.consumer_tag.as_bytes());
-            let (tag, redelivered) = (deliver.delivery_tag, deliver.redelivered);
-            return channel.delivered(number, tag, redelivered, content, &mut self.core);
-        }
         channel.method(method, &block.slice(payload), &mut self.core)?;
         if channel.ended.is_some() && !channel.awaits_close_ok {
             let key = channel.key;

@@ -26,10 +26,13 @@ impl Connection {
         self.heartbeat.received(now);
         let mut at = 0;
         while !matches!(self.link, Link::Down) {
-            let handled = match self.decoder.next(block, &mut at) {
-                Ok(None) => return at,
-                Ok(Some(frame)) => self.handle_frame(block, frame, &mut at),
-                Err(error) => Err(Violation::Frame(error)),
+            let handled = match self.handle_whole_delivery(block, &mut at) {
+                Some(handled) => handled,
+                None => match self.decoder.next(block, &mut at) {
+                    Ok(None) => return at,
+                    Ok(Some(frame)) => self.handle_frame(block, frame),
+                    Err(error) => Err(Violation::Frame(error)),
+                },
             };
             match handled {
                 Err(violation) => self.violated(violation),

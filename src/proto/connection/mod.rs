@@ -10,12 +10,11 @@ use bytes::Bytes;
 
 use super::{
     Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
-    ConsumerKey, Destination, Entity, Exception, Kept, Loss, Mechanism, Outcome, Reply, Request,
-    ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError, Settlement, Violation,
-    WaiterId, Wakes,
+    ConsumerKey, Content, Destination, Entity, Exception, Kept, Loss, Mechanism, Outcome, Reply,
+    Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError, Settlement,
+    Violation, WaiterId, Wakes,
     channel::{self, Channel},
     consumer_number,
-    content::whole_content,
     core::Core,
     handshake::{self, Negotiated, Step},
     heartbeat::Heartbeat,

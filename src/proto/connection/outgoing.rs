@@ -79,7 +79,7 @@ impl Outgoing<'_> {
         match self.body {
             [one] if one.len() < SPLICE_FROM => {
                 let (bytes, frame_max) = (&mut batch.bytes, frame_max as u32);
-                encode::message(bytes, channel, &publish, self.properties, one, frame_max);
+                encode::publish(bytes, channel, &publish, self.properties, one, frame_max);
             }
             segments => {
                 encode::method(&mut batch.bytes, channel, &publish);
