@@ -136,8 +136,16 @@ impl IsConnected for Conn<Connected> {
 impl<S: ConnState> Conn<S> {
     /// Connects: dials one host after the other, shakes hands, opens the virtual host.
     ///
+    /// All hosts together have [`Config::connection_timeout`], of which each gets its share. A host
+    /// that is down, keeps silent, fails at TLS, talks something else than AMQP or is being shut down
+    /// leaves its turn to the next. What is about this client ends the attempt at once, since the next
+    /// host of a cluster would say the same: refused credentials (403), and a virtual host that is
+    /// missing or not ours (530). Then nothing is dialled again either, also when a lost connection
+    /// is recovered.
+    ///
     /// # Errors
-    /// [`Failed`] with the `Conn<Disconnected>` to try again with.
+    /// [`Failed`] with the `Conn<Disconnected>` to try again with. Where several attempts were made,
+    /// [`Error::attempts`] lists how each one failed.
     #[rustfmt::skip]
     pub fn connect(self) -> Connecting // needs an owned `Conn`: `let conn = conn.connect().await?;`
     where

@@ -4,6 +4,7 @@ use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use crate::{
     config::ConfigError,
+    driver::dial::{Attempt, DialError},
     proto::{CallError, Cause, Exception, Inequivalent, Loss, SettleError, Violation},
     usage::UsageError,
     wire::{MethodId, ReplyCode, ShortString},
@@ -147,6 +148,32 @@ impl Error {
         }
     }
 
+    /// What was tried when no host could be reached: each attempt, in order, with how it failed.
+    /// Empty for other errors.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use hopmq::{Conn, Uri};
+    ///
+    /// let uri: Uri = "amqp://127.0.0.1:1,127.0.0.1:2".parse().expect("an address");
+    /// let failed = Conn::new(uri).connect().await.expect_err("nobody listens there");
+    /// for attempt in failed.error().attempts() {
+    ///     println!("{}: {}", attempt.address, attempt.cause);
+    /// }
+    /// assert_eq!(failed.error().attempts().len(), 2);
+    /// # }
+    /// ```
+    pub fn attempts(&self) -> &[Attempt] {
+        self.dial_error().map_or(&[], DialError::attempts)
+    }
+
+    fn dial_error(&self) -> Option<&DialError> {
+        match self {
+            Error::Network { source: Some(source), .. } => source.get_ref()?.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -156,7 +183,10 @@ impl Error {
                     | ReplyCode::INTERNAL_ERROR
                     | ReplyCode::RESOURCE_LOCKED
             ),
-            Error::Network { loss, .. } => !matches!(loss, Loss::DuringAuthentication),
+            Error::Network { loss: Loss::DuringAuthentication | Loss::Tls, .. } => false,
+            Error::Network { .. } => {
+                !self.dial_error().is_some_and(DialError::somebody_must_change_something)
+            }
             other => !matches!(other.blame(), Blame::Caller | Blame::Peer),
         }
     }
@@ -179,7 +209,7 @@ impl Error {
             Cause::TooManyChannels { max } => Error::TooManyChannels { max: *max },
             Cause::Violation(violation) => Error::Peer(violation.clone()),
             Cause::Lost(loss) => {
-                let has_source = matches!(loss, Loss::Io(_) | Loss::Unreachable);
+                let has_source = matches!(loss, Loss::Io(_) | Loss::Tls | Loss::Unreachable);
                 Error::Network { loss: *loss, source: socket.filter(|_| has_source) }
             }
         }

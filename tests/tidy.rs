@@ -35,11 +35,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Any link, not the AMQP one: nothing of AMQP in it.
     ("link", &["fsm"]),
     ("proto", &["wire", "fsm"]),
-    ("uri", &["wire", "fsm", "proto", "config", "error"]),
-    ("config", &["wire", "fsm", "proto", "uri", "error"]),
+    ("uri", &["wire", "fsm", "proto", "config"]),
+    ("config", &["wire", "fsm", "proto", "uri"]),
     ("usage", &["wire", "name"]),
-    ("error", &["wire", "fsm", "proto", "config", "uri", "usage"]),
-    ("driver", &["wire", "fsm", "proto", "config", "uri", "error"]),
+    ("driver", &["wire", "fsm", "proto", "config", "uri"]),
+    ("error", &["wire", "fsm", "proto", "config", "uri", "driver", "usage"]),
     ("broker", &["wire", "fsm", "proto"]),
 ];
 

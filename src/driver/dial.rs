@@ -43,6 +43,13 @@ impl DialError {
     }
 }
 
+impl DialError {
+    /// Whether each attempt failed of what only a person mends: here, or at the broker.
+    pub(crate) fn somebody_must_change_something(&self) -> bool {
+        self.attempts.iter().all(|attempt| attempt.cause.is_lasting())
+    }
+}
+
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no host of the broker could be reached")?;
@@ -127,6 +134,15 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
+    fn is_lasting(&self) -> bool {
+        match self {
+            AttemptError::NoTls => true,
+            #[cfg(feature = "tls")]
+            AttemptError::Tls(error) => !matches!(error, TlsError::Io(_)),
+            _ => false,
+        }
+    }
+
     fn is_permanent(&self) -> bool {
         match self {
             AttemptError::NoTls => true,
@@ -170,45 +186,38 @@ pub(crate) struct Dialed {
     pub(crate) peer: SocketAddr,
     /// Until when the AMQP handshake may take, so that time is left for the hosts not yet tried.
     pub(crate) deadline: Instant,
-}
-
-/// Connects to the first host that answers, in an order shuffled by the seed.
-pub(crate) async fn dial(
-    config: &Config,
-    seed: u64,
-    deadline: Instant,
-) -> Result<Dialed, DialError> {
-    Dialer::new(config, seed, deadline).next().await
+    /// Others were tried before, or are still to be tried: a failure goes into their list.
+    pub(crate) among_others: bool,
 }
 
 /// Connects to one host after the other: to the next one, where a host that takes connections
 /// turns out not to be a broker that talks to us.
 #[derive(Debug)]
-pub(crate) struct Dialer<'a> {
-    config: &'a Config,
+pub(crate) struct Dialer {
+    config: Arc<Config>,
     deadline: Instant,
     /// Hosts whose turn has not come.
-    hosts: VecDeque<&'a Address>,
+    hosts: VecDeque<Address>,
     /// The host whose turn it is, its share of the time, and its records still to be tried.
-    current: Option<Current<'a>>,
+    current: Option<Current>,
     attempts: Vec<Attempt>,
     #[cfg(feature = "tls")]
     connector: Option<Connector>,
 }
 
 #[derive(Debug)]
-struct Current<'a> {
-    host: &'a Address,
+struct Current {
+    host: Address,
     deadline: Instant,
     records: VecDeque<SocketAddr>,
 }
 
-impl<'a> Dialer<'a> {
-    pub(crate) fn new(config: &'a Config, seed: u64, deadline: Instant) -> Self {
+impl Dialer {
+    pub(crate) fn new(config: Arc<Config>, seed: u64, deadline: Instant) -> Self {
         Dialer {
+            hosts: shuffled(&config.hosts, seed).into_iter().cloned().collect(),
             config,
             deadline,
-            hosts: shuffled(&config.hosts, seed),
             current: None,
             attempts: Vec::new(),
             #[cfg(feature = "tls")]
@@ -223,16 +232,16 @@ impl<'a> Dialer<'a> {
                 return Err(self.out_of_time());
             }
             if let Some((host, peer, share)) = self.next_record() {
-                match self.connect(host, peer, share).await {
+                match self.connect(&host, peer, share).await {
                     Ok(stream) => return Ok(self.dialed(stream, host, peer)),
-                    Err(cause) => self.failed(host, Some(peer), cause),
+                    Err(cause) => self.failed(&host, Some(peer), cause),
                 }
             } else if let Some(host) = self.hosts.pop_front() {
                 let share = self.left(self.deadline) / (self.waiting() + 1);
                 let deadline = Instant::now() + share;
-                match self.resolve(host, share).await {
+                match self.resolve(&host, share).await {
                     Ok(records) => self.current = Some(Current { host, deadline, records }),
-                    Err(cause) => self.failed(host, None, cause),
+                    Err(cause) => self.failed(&host, None, cause),
                 }
             } else {
                 return Err(DialError { attempts: std::mem::take(&mut self.attempts).into() });
@@ -243,21 +252,20 @@ impl<'a> Dialer<'a> {
     /// Keeps that the AMQP handshake over a connection failed, for the error in the end.
     pub(crate) fn handshake_failed(
         &mut self,
-        address: Address,
+        address: &Address,
         peer: SocketAddr,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) {
-        let cause = AttemptError::Handshake(cause.into());
-        self.attempts.push(Attempt { address, peer: Some(peer), cause });
+        self.failed(address, Some(peer), AttemptError::Handshake(cause.into()));
     }
 
     /// The next record of the current host, with its share of the host's time.
-    fn next_record(&mut self) -> Option<(&'a Address, SocketAddr, Duration)> {
+    fn next_record(&mut self) -> Option<(Address, SocketAddr, Duration)> {
         let current = self.current.as_mut()?;
         let peer = current.records.pop_front()?;
         let others = u32::try_from(current.records.len()).unwrap_or(u32::MAX - 1);
         let left = current.deadline.saturating_duration_since(Instant::now());
-        Some((current.host, peer, left / (others + 1)))
+        Some((current.host.clone(), peer, left / (others + 1)))
     }
 
     /// What comes before the first packet: that we can do TLS at all, and the name's records.
@@ -338,14 +346,14 @@ impl<'a> Dialer<'a> {
         }
     }
 
-    fn dialed(&self, stream: Stream, host: &Address, peer: SocketAddr) -> Dialed {
+    fn dialed(&self, stream: Stream, address: Address, peer: SocketAddr) -> Dialed {
+        let records = self.current.as_ref().map_or(0, |current| current.records.len());
         let deadline = match &self.current {
-            Some(current) if !self.hosts.is_empty() || !current.records.is_empty() => {
-                current.deadline
-            }
+            Some(current) if !self.hosts.is_empty() || records > 0 => current.deadline,
             _ => self.deadline,
         };
-        Dialed { stream, address: host.clone(), peer, deadline }
+        let among_others = !self.hosts.is_empty() || records > 0 || !self.attempts.is_empty();
+        Dialed { stream, address, peer, deadline, among_others }
     }
 
     fn failed(&mut self, host: &Address, peer: Option<SocketAddr>, cause: AttemptError) {
@@ -357,11 +365,11 @@ impl<'a> Dialer<'a> {
     fn out_of_time(&mut self) -> DialError {
         if let Some(Current { host, records, .. }) = self.current.take() {
             for peer in records {
-                self.failed(host, Some(peer), AttemptError::NotTried);
+                self.failed(&host, Some(peer), AttemptError::NotTried);
             }
         }
         while let Some(host) = self.hosts.pop_front() {
-            self.failed(host, None, AttemptError::NotTried);
+            self.failed(&host, None, AttemptError::NotTried);
         }
         DialError { attempts: std::mem::take(&mut self.attempts).into() }
     }
@@ -407,6 +415,7 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream>),
 }
 
+#[cfg(test)]
 impl Stream {
     /// The socket beneath.
     pub(crate) fn tcp(&self) -> &TcpStream {

@@ -4,8 +4,8 @@
 //! common: the pure connection under one mutex. A command encodes into the outbound batch under
 //! that lock and wakes the task once.
 
+mod attempt;
 mod blocks;
-#[allow(dead_code)] // The next host after a failed handshake: with connecting's errors.
 pub(crate) mod dial;
 mod history;
 mod names;

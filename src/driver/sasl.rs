@@ -1,11 +1,12 @@
 //! SASL mechanisms with their initial responses.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
+use zeroize::Zeroizing;
 
 use crate::{
-    config::{Credentials, Mechanism as Name},
+    config::{self, Credentials, Mechanism as Name},
     proto::{Mechanism, Secret},
-    wire::{FieldTable, ShortString, Value},
+    wire::ShortString,
 };
 
 /// The mechanisms that the configuration allows, the preferred first.
@@ -14,32 +15,70 @@ pub(super) fn mechanisms(allowed: &[Name], credentials: &Credentials) -> Vec<Mec
         .iter()
         .map(|name| Mechanism {
             name: ShortString::new(name.name()).unwrap_or_default(),
-            response: Secret(response(*name, credentials)),
+            response: response(*name, credentials),
         })
         .collect()
 }
 
-fn response(name: Name, credentials: &Credentials) -> Bytes {
+/// A secret as the protocol takes it.
+pub(super) fn secret(secret: &config::Secret) -> Secret {
+    wiped(secret.reveal().as_bytes().to_vec())
+}
+
+fn response(name: Name, credentials: &Credentials) -> Secret {
     let (user, password) = (credentials.user.as_bytes(), credentials.password.reveal().as_bytes());
+    // With room for all of it, since growing would leave a copy behind.
+    let mut response = Vec::with_capacity(user.len() + password.len() + 32);
     match name {
         // RFC 4616: authorization identity, user and password, each after a NUL.
         Name::Plain => {
-            let mut response = BytesMut::with_capacity(user.len() + password.len() + 2);
             response.put_u8(0);
             response.put_slice(user);
             response.put_u8(0);
             response.put_slice(password);
-            response.freeze()
         }
-        // RabbitMQ's own: the content of a field table.
+        // RabbitMQ's own: the content of a field table of two long strings.
         Name::Amqplain => {
-            let mut response = FieldTable::new();
-            // The names are short; the values are long strings, so nothing here can fail.
-            let _ = response.insert("LOGIN", Value::LongString(Bytes::copy_from_slice(user)));
-            let _ =
-                response.insert("PASSWORD", Value::LongString(Bytes::copy_from_slice(password)));
-            response.encode()
+            put_entry(&mut response, b"LOGIN", user);
+            put_entry(&mut response, b"PASSWORD", password);
         }
-        _ => Bytes::new(),
+        // Who we are is in the certificate, or is nobody.
+        Name::External | Name::Anonymous => {}
+    }
+    wiped(response)
+}
+
+fn put_entry(table: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    table.put_u8(name.len() as u8);
+    table.put_slice(name);
+    table.put_u8(b'S');
+    table.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+    table.put_slice(value);
+}
+
+/// Bytes that are overwritten when the last clone is dropped.
+fn wiped(bytes: Vec<u8>) -> Secret {
+    Secret(Bytes::from_owner(Zeroizing::new(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{FieldTable, RawTable, Value};
+
+    #[test]
+    fn the_response_of_amqplain_is_a_table() {
+        let response = response(Name::Amqplain, &Credentials::new("me", "hunter2"));
+        let table = RawTable::new(&response.0).decode().expect("a table");
+        let expected = FieldTable::new().with("LOGIN", Value::from("me"));
+        let expected = expected.and_then(|table| table.with("PASSWORD", Value::from("hunter2")));
+        assert_eq!(table, expected.expect("short names"));
+    }
+
+    #[test]
+    fn the_response_of_plain_is_user_and_password_behind_zeros() {
+        let response = response(Name::Plain, &Credentials::new("me", "hunter2"));
+        assert_eq!(response.0, b"\0me\0hunter2".as_slice());
+        assert_eq!(format!("{response:?}"), "Secret(..)");
     }
 }

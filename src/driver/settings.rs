@@ -9,6 +9,9 @@ use crate::{
     wire::{FieldTable, ShortString, Value},
 };
 
+/// By so much the driver's own deadline for connecting comes first.
+const BACKSTOP: std::time::Duration = std::time::Duration::from_secs(1);
+
 pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         virtual_host: ShortString::new(config.vhost.as_str()).unwrap_or_default(),
@@ -19,7 +22,9 @@ pub(super) fn settings(config: &Config) -> Settings {
         confirm_timeout: config.call_timeout,
         limits: limits(config),
         policy: Policy {
-            connect_timeout: Some(config.connection_timeout),
+            // The driver keeps that deadline itself, since it knows what was tried until then: this
+            // one is for what it cannot interrupt.
+            connect_timeout: Some(config.connection_timeout.saturating_add(BACKSTOP)),
             close_timeout: config.call_timeout,
             ..config.recovery.clone()
         },

@@ -93,6 +93,10 @@ impl Shared {
         Time::ZERO + self.origin.elapsed()
     }
 
+    pub(crate) fn time(&self, instant: Instant) -> Time {
+        Time::ZERO + instant.saturating_duration_since(self.origin)
+    }
+
     pub(crate) fn instant(&self, time: Time) -> Instant {
         self.origin + time.saturating_since(Time::ZERO)
     }

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite},
     runtime::TryCurrentError,
@@ -18,17 +17,18 @@ use tokio::{
 };
 
 use super::{
+    attempt::{Attempt, AttemptFailure},
     blocks::Blocks,
-    dial::{self, DialError, Dialed, Stream},
+    dial::{Dialed, Stream},
     refresh::Refresh,
     sasl,
     settings::settings,
     shared::Shared,
 };
 use crate::{
-    config::{Config, IssueError},
+    config::Config,
     fsm::supervisor::Retry,
-    proto::{Action, Batch, Connection, Loss, Mechanism, Secret},
+    proto::{Action, Batch, Cause, Connection, Loss, Turn},
 };
 
 /// Slices written in one call.
@@ -40,7 +40,7 @@ const READS_PER_TURN: usize = 16;
 /// How long the last bytes may take to leave before the socket is dropped.
 const SHUT_WITHIN: Duration = Duration::from_millis(500);
 
-type Dialing = Pin<Box<dyn Future<Output = Result<Connectable, DialFailure>> + Send>>;
+type Dialing = Pin<Box<dyn Future<Output = (Box<Attempt>, Result<Dialed, AttemptFailure>)> + Send>>;
 
 /// Starts the task of a connection that is not dialled yet.
 ///
@@ -59,6 +59,8 @@ struct Task {
     shared: Arc<Shared>,
     config: Arc<Config>,
     socket: Socket,
+    /// Until the connection is open: the hosts that are left.
+    attempt: Option<Box<Attempt>>,
     read: Blocks,
     batch: Batch,
     written: usize,
@@ -82,6 +84,7 @@ impl Task {
             refresh: Refresh::new(config.clone()),
             config,
             socket: Socket::None,
+            attempt: None,
             read: Blocks::new(),
             batch: Batch::default(),
             written: 0,
@@ -102,22 +105,29 @@ impl Task {
         let Socket::Dialing(dialing) = &mut self.socket else { return false };
         let Poll::Ready(dialed) = dialing.as_mut().poll(cx) else { return false };
         let now = self.shared.now();
+        let (attempt, dialed) = dialed;
         match dialed {
-            Ok((dialed, mechanisms, refresh_in)) => {
-                self.refresh.after(refresh_in);
+            Ok(dialed) => {
+                self.refresh.after(attempt.refresh_in());
                 tracing::debug!(connection = self.shared.id(), peer = %dialed.peer, "dialled");
                 self.socket = Socket::Up(dialed.stream);
                 // What was meant for an earlier socket must not reach this one.
                 self.read.clear();
                 self.batch.clear();
                 self.written = 0;
-                self.shared.with(|state| state.connection.handle_dialed(now, mechanisms));
+                let until = self.shared.time(dialed.deadline);
+                let turn = Turn { until, among_others: dialed.among_others };
+                let mechanisms = attempt.mechanisms();
+                self.attempt = Some(attempt);
+                self.shared.with(|state| {
+                    state.connection.handle_dialed_in_turn(now, mechanisms, turn);
+                });
             }
             Err(error) => {
                 self.socket = Socket::None;
                 let retry = if error.is_permanent() { Retry::Never } else { Retry::Can };
                 self.shared.with(|state| {
-                    state.last_error = Some(Arc::new(io::Error::other(error)));
+                    state.last_error = Some(Arc::new(error.into()));
                     state.connection.handle_dial_failed(now, Loss::Unreachable, retry);
                 });
             }
@@ -156,14 +166,16 @@ impl Task {
         let block = self.read.take();
         let used = self.shared.with(|state| state.connection.handle_input(now, &block));
         self.read.put_back(block.get(used..).unwrap_or_default());
+        if self.attempt.is_some() && self.shared.look(Connection::is_up) {
+            self.attempt = None;
+        }
     }
 
     fn poll_refresh(&mut self, cx: &mut Context<'_>) -> bool {
         let Poll::Ready(secret) = self.refresh.poll(cx) else { return false };
         let after = self.config.call_timeout;
         self.shared.command(|connection, now| {
-            let secret = Secret(Bytes::copy_from_slice(secret.reveal().as_bytes()));
-            let call = connection.update_secret(now, &secret, after);
+            let call = connection.update_secret(now, &sasl::secret(&secret), after);
             connection.abandon_call(now, call);
         });
         true
@@ -172,9 +184,9 @@ impl Task {
     fn lost(&mut self, error: Option<io::Error>) {
         self.socket = Socket::None;
         let now = self.shared.now();
-        let loss = match &error {
-            None => Loss::EndOfStream,
-            Some(error) => Loss::Io(error.kind()),
+        let (loss, error) = match error.map(explained) {
+            None => (Loss::EndOfStream, None),
+            Some((loss, error)) => (loss, Some(error)),
         };
         self.shared.with(|state| {
             state.last_error = error.map(Arc::new);
@@ -189,11 +201,15 @@ impl Task {
             acted = true;
             match action {
                 Action::Dial { attempt } => {
-                    let config = self.config.clone();
                     let seed = self.shared.seed().wrapping_add(attempt);
-                    self.socket = Socket::Dialing(Box::pin(connect(config, seed)));
+                    let attempt = Box::new(Attempt::new(self.config.clone(), seed));
+                    self.socket = Socket::Dialing(Box::pin(attempt.next()));
                 }
-                Action::Abort => self.socket = Socket::None,
+                Action::DialNext { cause } => self.dial_next(&cause),
+                Action::Abort => {
+                    self.socket = Socket::None;
+                    self.attempt = None;
+                }
                 Action::Shut => {
                     if let Socket::Up(stream) = mem::replace(&mut self.socket, Socket::None) {
                         self.socket = Socket::Shutting(stream, Instant::now() + SHUT_WITHIN);
@@ -202,6 +218,12 @@ impl Task {
             }
         }
         acted
+    }
+
+    fn dial_next(&mut self, cause: &Cause) {
+        let Some(mut attempt) = self.attempt.take() else { return };
+        attempt.host_failed(cause, self.shared.last_error());
+        self.socket = Socket::Dialing(Box::pin(attempt.next()));
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
@@ -230,7 +252,10 @@ impl Task {
                     progress = true;
                     self.written += n;
                     if self.written >= self.batch.len() {
-                        self.batch.clear();
+                        match self.attempt {
+                            Some(_) => self.batch.wipe(),
+                            None => self.batch.clear(),
+                        }
                         self.written = 0;
                     }
                 }
@@ -314,31 +339,14 @@ impl Future for Task {
     }
 }
 
-/// A socket, how to log in on it, and when to renew the credentials.
-type Connectable = (Dialed, Vec<Mechanism>, Option<Duration>);
-
-/// Why no socket could be opened.
-#[derive(Debug, thiserror::Error)]
-enum DialFailure {
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    #[error("no credentials")]
-    Credentials(#[source] IssueError),
-}
-
-impl DialFailure {
-    fn is_permanent(&self) -> bool {
-        matches!(self, DialFailure::Dial(error) if error.is_permanent())
-    }
-}
-
-/// Opens a socket to one of the hosts, with the credentials to log in there.
-async fn connect(config: Arc<Config>, seed: u64) -> Result<Connectable, DialFailure> {
-    let deadline = Instant::now() + config.connection_timeout;
-    let issued = config.issue().await.map_err(DialFailure::Credentials)?;
-    let dialed = dial::dial(&config, seed, deadline).await?;
-    let mechanisms = sasl::mechanisms(&config.mechanisms, &issued.credentials);
-    Ok((dialed, mechanisms, issued.refresh_in()))
+/// What an error of the socket says: TLS has words of its own for some.
+fn explained(error: io::Error) -> (Loss, io::Error) {
+    #[cfg(feature = "tls")]
+    let error = match super::tls::TlsError::from_io(error) {
+        Ok(tls) => return (Loss::Tls, io::Error::other(tls)),
+        Err(error) => error,
+    };
+    (Loss::Io(error.kind()), error)
 }
 
 /// Reads once into the rest of the block, or into a new one.

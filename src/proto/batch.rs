@@ -47,6 +47,14 @@ impl Batch {
         self.spliced = 0;
     }
 
+    /// The same, and leaves nothing of what it held in that memory: it may have been a password.
+    pub fn wipe(&mut self) {
+        self.bytes.fill(0);
+        // What nobody reads need not be written, as the compiler sees it.
+        std::hint::black_box(&self.bytes);
+        self.clear();
+    }
+
     /// The batch as consecutive slices, in wire order, from byte `skip` on.
     pub fn slices(&self, mut skip: usize) -> impl Iterator<Item = &[u8]> {
         let mut from = 0;

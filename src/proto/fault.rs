@@ -119,6 +119,10 @@ pub enum Loss {
     /// Reading or writing failed.
     #[error("{}", io::Error::from(*.0))]
     Io(io::ErrorKind),
+    /// TLS ended the connection, for instance since our certificate is not trusted there: what
+    /// TLS 1.3 tells only after its handshake.
+    #[error("TLS failed")]
+    Tls,
     /// Nothing arrived for two heartbeat intervals.
     #[error("nothing arrived for two heartbeat intervals of {0:?}")]
     Heartbeat(Duration),

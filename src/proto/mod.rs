@@ -48,7 +48,7 @@ pub use channel::{DIRECT_REPLY_TO, ReturnedContent, SEQUENCE_HEADER, SettleError
 pub use channel_machine::{
     ChannelBehaviour, ChannelEvent, ChannelMachine, ChannelState, ChannelTransition, Operation,
 };
-pub use connection::{Accepted, Action, Change, Connection, NotRecovered, Outgoing};
+pub use connection::{Accepted, Action, Change, Connection, NotRecovered, Outgoing, Turn};
 pub use consumer::{Arrival, Consumer, ConsumerEnd, ConsumerPhase};
 pub use content::{Body, Content};
 pub use fault::{CallError, Cause, Exception, Loss, Scope, Violation};

@@ -3,5 +3,6 @@
 
 mod floods;
 mod handshake;
+mod hosts;
 mod open;
 mod peer;

@@ -39,7 +39,7 @@ where
     let port = listener.local_addr().expect("bound").port();
     let serving = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a client");
-        script(Peer { stream, read: BytesMut::new() }).await;
+        script(Peer::over(stream)).await;
     });
     let config = Config::new()
         .host(Address::plain("127.0.0.1").port(port))
@@ -83,6 +83,11 @@ pub(crate) async fn ends_as_violation(conn: &Conn<Connected>, words: &str) {
 }
 
 impl Peer {
+    /// The peer at this end.
+    pub(crate) fn over(stream: TcpStream) -> Peer {
+        Peer { stream, read: BytesMut::new() }
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // The client may hang up at any time.
         let _ = self.stream.write_all(bytes.as_ref()).await;

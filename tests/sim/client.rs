@@ -108,6 +108,7 @@ impl World {
                 let at = self.now + self.random.millis(20);
                 self.clients[c].socket = Socket::Dialing(at);
             }
+            Action::DialNext { .. } => unreachable!("no host is one of several here"),
             Action::Abort => self.leave(c),
             Action::Shut => {
                 if let Socket::Up(link) = socket {

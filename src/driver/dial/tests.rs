@@ -16,6 +16,10 @@ fn in_order(config: &Config) -> u64 {
     (0..).find(|seed| shuffled(&config.hosts, *seed).into_iter().eq(&config.hosts)).unwrap()
 }
 
+async fn dial(config: &Config, seed: u64, deadline: Instant) -> Result<Dialed, DialError> {
+    Dialer::new(Arc::new(config.clone()), seed, deadline).next().await
+}
+
 async fn dial_in_order(config: &Config) -> Result<Dialed, DialError> {
     dial(config, in_order(config), Instant::now() + TOTAL).await
 }
@@ -64,6 +68,7 @@ async fn a_host_that_is_down_and_one_that_swallows_packets_are_passed_over() {
     let config = config(&[refusing().await, hole.port, works]);
     let start = Instant::now();
     let dialed = dial_in_order(&config).await.unwrap();
+    assert!(dialed.among_others, "what failed before is not forgotten");
     assert_eq!(dialed.address, config.hosts[2]);
     assert_eq!(dialed.peer.port(), works);
     // The one that refuses costs nothing; the black hole costs its half of what is left.
@@ -104,7 +109,7 @@ async fn each_record_of_a_name_is_tried_within_the_time_of_its_host() {
     let (hole, (_listener, works)) = (black_hole(), listener().await);
     let config = config(&[1]);
     let deadline = Instant::now() + TOTAL;
-    let mut dialer = Dialer::new(&config, 0, deadline);
+    let mut dialer = Dialer::new(Arc::new(config), 0, deadline);
     let host = dialer.hosts.pop_front().unwrap();
     let record = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let records = [record(hole.port), record(works)].into();
@@ -146,17 +151,18 @@ async fn a_host_that_talks_something_else_leaves_time_and_turn_to_the_next() {
     let ((_first, first), (_second, second)) = (listener().await, listener().await);
     let config = config(&[first, second]);
     let total = Instant::now() + TOTAL;
-    let mut dialer = Dialer::new(&config, in_order(&config), total);
+    let mut dialer = Dialer::new(Arc::new(config.clone()), in_order(&config), total);
 
     let dialed = dialer.next().await.unwrap();
     assert_eq!(dialed.peer.port(), first);
     assert!(dialed.deadline < total - TOTAL / 3, "time is left for the second host");
-    dialer.handshake_failed(dialed.address, dialed.peer, io::Error::other("it speaks HTTP"));
+    assert!(dialed.among_others);
+    dialer.handshake_failed(&dialed.address, dialed.peer, io::Error::other("it speaks HTTP"));
 
     let dialed = dialer.next().await.unwrap();
     assert_eq!(dialed.peer.port(), second);
     assert_eq!(dialed.deadline, total, "the last host has all that is left");
-    dialer.handshake_failed(dialed.address, dialed.peer, io::Error::other("it speaks SMTP"));
+    dialer.handshake_failed(&dialed.address, dialed.peer, io::Error::other("it speaks SMTP"));
 
     let error = dialer.next().await.unwrap_err();
     assert!(error.to_string().contains("HTTP") && error.to_string().contains("SMTP"), "{error}");
@@ -198,7 +204,7 @@ fn the_order_comes_from_the_seed_and_every_order_comes_up() {
 #[test]
 fn a_password_that_leaves_the_machine_unencrypted_is_warned_about() {
     let warned = |config: &Config, peer: &str| {
-        let dialer = Dialer::new(config, 0, std::time::Instant::now().into());
+        let dialer = Dialer::new(Arc::new(config.clone()), 0, std::time::Instant::now().into());
         let log = log_of(|| dialer.warn_of_readable_password(peer.parse().unwrap()));
         log.contains("unencrypted") && log.contains(peer)
     };

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use super::*;
 use crate::config::{Address, Config};
 use crate::driver::dial::tests::log_of;
-use crate::driver::dial::{AttemptError, DialError, DialStep, Stream, dial};
+use crate::driver::dial::{AttemptError, DialError, DialStep, Dialer, Stream};
 
 /// An authority, and what it signs.
 struct Authority {
@@ -91,7 +91,7 @@ async fn serve(config: ServerConfig) -> (u16, JoinHandle<io::Result<Option<Strin
 async fn reach(tls: Tls, host: &str, port: u16) -> Result<Stream, DialError> {
     let config = Config::new().host(Address::tls(host).port(port)).tls(tls);
     let deadline = tokio::time::Instant::now() + config.connection_timeout;
-    dial(&config, 0, deadline).await.map(|dialed| dialed.stream)
+    Dialer::new(Arc::new(config), 0, deadline).next().await.map(|dialed| dialed.stream)
 }
 
 /// Connects to a server as `localhost`.
@@ -295,7 +295,7 @@ async fn a_peer_that_is_silent_costs_no_more_than_the_deadline() {
         .host(Address::tls("127.0.0.1").port(port))
         .tls(Tls::new().danger_accept_any_certificate());
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(300);
-    let error = dial(&config, 0, deadline).await.unwrap_err();
+    let error = Dialer::new(Arc::new(config), 0, deadline).next().await.unwrap_err();
     let cause = &error.attempts()[0].cause;
     assert!(matches!(cause, AttemptError::TimedOut { step: DialStep::Tls, .. }), "{error}");
     assert!(deadline.elapsed() < std::time::Duration::from_secs(2));

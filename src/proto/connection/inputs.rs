@@ -11,6 +11,17 @@ impl Connection {
         self.heartbeat = Heartbeat::new(Duration::ZERO, now);
         let step = handshake::begin(mechanisms, &mut self.core.batch.bytes);
         self.link = Link::Handshake(step);
+        self.turn = None;
+    }
+
+    /// The same for one of several hosts, or one that has less time than the whole attempt.
+    ///
+    /// What is about us (refused credentials, a virtual host that is not there or not ours) ends the
+    /// attempt at once: the next host of a cluster would say the same. Everything else, silence
+    /// until the turn is over included, is for the next host.
+    pub fn handle_dialed_in_turn(&mut self, now: Time, mechanisms: Vec<Mechanism>, turn: Turn) {
+        self.handle_dialed(now, mechanisms);
+        self.turn = Some((now, turn));
     }
 
     /// No socket could be opened. `retry` says whether another attempt can help.
@@ -51,11 +62,13 @@ impl Connection {
             Link::Closing => self.finish_close(),
             Link::Handshake(step) => {
                 let refused = step.is_authenticating() && self.epoch == 0;
-                let (loss, retry) = match refused {
-                    true => (Loss::DuringAuthentication, Retry::Never),
-                    false => (loss, Retry::Can),
-                };
-                self.attempt_failed(Cause::Lost(loss), retry);
+                match refused {
+                    true => {
+                        let cause = Cause::Lost(Loss::DuringAuthentication);
+                        self.attempt_failed(cause, Retry::Never);
+                    }
+                    false => self.host_failed(Cause::Lost(loss), Retry::Can),
+                }
             }
             Link::Up => self.lost(Cause::Lost(loss)),
         }
@@ -69,6 +82,7 @@ impl Connection {
         self.expire_confirms(now);
         self.expire_overrun(now);
         self.expire_link(now);
+        self.expire_turn(now);
         while self.supervisor.poll_timeout().is_some_and(|due| due <= now) {
             if self.supervisor.handle_timeout(now).is_err() {
                 break;
@@ -89,6 +103,10 @@ impl Connection {
             Link::Up if self.wants_read() => self.heartbeat.dead_at(),
             _ => None,
         };
+        let turn = match self.link {
+            Link::Handshake(_) => self.turn.map(|(_, turn)| turn.until),
+            _ => None,
+        };
         let confirm = self
             .channels
             .iter()
@@ -98,7 +116,7 @@ impl Connection {
             .min()
             .map(|oldest| oldest + self.settings.confirm_timeout);
         let overrun = self.core.paused_since.map(|since| since + self.core.limits.overrun_after);
-        [link, dead, confirm, overrun, self.core.calls.next_deadline()]
+        [link, dead, turn, confirm, overrun, self.core.calls.next_deadline()]
             .into_iter()
             .chain([self.supervisor.poll_timeout()])
             .flatten()
@@ -170,6 +188,18 @@ impl Connection {
         } else if self.heartbeat.send_due().is_some_and(|due| due <= now) {
             encode::heartbeat(&mut self.core.batch.bytes);
             self.heartbeat.sent(now);
+        }
+    }
+
+    fn expire_turn(&mut self, now: Time) {
+        let (Link::Handshake(_), Some((since, turn))) = (&self.link, self.turn) else { return };
+        if turn.until <= now {
+            if !turn.among_others {
+                self.actions.push_back(Action::Abort);
+            }
+            let within = turn.until.saturating_since(since).as_millis();
+            let within = Duration::from_millis(u64::try_from(within).unwrap_or(u64::MAX));
+            self.host_failed(Cause::Lost(Loss::HandshakeTimeout(within)), Retry::Can);
         }
     }
 

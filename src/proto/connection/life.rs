@@ -6,6 +6,7 @@ impl Connection {
     pub(super) fn opened(&mut self, negotiated: Negotiated) {
         let now = self.core.now;
         self.link = Link::Up;
+        self.turn = None;
         self.epoch += 1;
         self.decoder.set_frame_max(negotiated.frame_max);
         self.heartbeat = Heartbeat::new(negotiated.heartbeat, now);
@@ -28,13 +29,18 @@ impl Connection {
                 .then_some(MethodId { class: close.class_id, method: close.method_id }),
         };
         let shaking_hands = matches!(self.link, Link::Handshake(_));
-        let forced = exception.code == ReplyCode::CONNECTION_FORCED;
+        let code = exception.code;
         let cause = Cause::Exception(exception);
-        match shaking_hands {
-            // Wrong credentials, a missing virtual host: no retry mends that.
-            true if !forced => self.attempt_failed(cause, Retry::Never),
-            true => self.attempt_failed(cause, Retry::Can),
-            false => self.lost(cause),
+        if !shaking_hands {
+            return self.lost(cause);
+        }
+        match code {
+            // Wrong credentials, a missing virtual host: neither a retry nor another host mends that.
+            ReplyCode::ACCESS_REFUSED | ReplyCode::NOT_ALLOWED => {
+                self.attempt_failed(cause, Retry::Never);
+            }
+            ReplyCode::CONNECTION_FORCED => self.host_failed(cause, Retry::Can),
+            _ => self.host_failed(cause, Retry::Never),
         }
     }
 
@@ -59,14 +65,27 @@ impl Connection {
                 self.core.batch.clear();
                 // Where a broker was, something else may answer for a while, such as a proxy.
                 let retry = if self.epoch == 0 { Retry::Never } else { Retry::Can };
-                self.attempt_failed(Cause::Violation(violation), retry);
+                self.host_failed(Cause::Violation(violation), retry);
             }
+        }
+    }
+
+    /// The handshake with a host came to nothing, and another may do better.
+    pub(super) fn host_failed(&mut self, cause: Cause, retry: Retry) {
+        match self.turn.take() {
+            Some((_, Turn { among_others: true, .. })) => {
+                self.link = Link::Down;
+                self.core.batch.clear();
+                self.actions.push_back(Action::DialNext { cause: Arc::new(cause) });
+            }
+            _ => self.attempt_failed(cause, retry),
         }
     }
 
     /// An attempt to connect came to nothing.
     pub(super) fn attempt_failed(&mut self, cause: Cause, retry: Retry) {
         self.link = Link::Down;
+        self.turn = None;
         let cause = self.keep(cause);
         self.supervise(supervisor::Event::Failed { attempt: self.attempt, retry, cause });
     }
@@ -129,6 +148,7 @@ impl Connection {
             self.last_cause = Some(Arc::new(Cause::Lost(Loss::HandshakeTimeout(within))));
         }
         self.link = Link::Down;
+        self.turn = None;
         self.core.batch.clear();
         self.actions.push_back(Action::Abort);
     }

@@ -52,10 +52,26 @@ pub enum Action {
         /// The attempt's number, never used twice.
         attempt: u64,
     },
+    /// The handshake over this socket came to nothing: drop it, and open one to the next host, as
+    /// part of the same attempt. When there is none, call [`Connection::handle_dial_failed`].
+    DialNext {
+        /// What went wrong with this host.
+        cause: Arc<Cause>,
+    },
     /// Stop dialling or shaking hands, and drop the socket.
     Abort,
     /// Write what is in the batch, for a moment at most, then drop the socket.
     Shut,
+}
+
+/// What one host may take of an attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Turn {
+    /// When the handshake must be over.
+    pub until: Time,
+    /// The attempt has others, tried before or still to be tried: what another host may do better
+    /// is answered with [`Action::DialNext`].
+    pub among_others: bool,
 }
 
 /// A transition of the connection, and why, where something failed.
@@ -97,6 +113,8 @@ pub struct Connection {
     last_cause: Option<Arc<Cause>>,
     causes: u64,
     attempt: u64,
+    /// While shaking hands: since when, and what the host may take.
+    turn: Option<(Time, Turn)>,
     connecting: Option<CallId>,
     closing: Option<CallId>,
     secret_calls: VecDeque<CallId>,
@@ -127,6 +145,7 @@ impl Connection {
             last_cause: None,
             causes: 0,
             attempt: 0,
+            turn: None,
             connecting: None,
             closing: None,
             secret_calls: VecDeque::new(),
@@ -143,6 +162,11 @@ impl Connection {
     /// Why the connection ended, if it has.
     pub fn ended(&self) -> Option<&Arc<Cause>> {
         self.ended.as_ref()
+    }
+
+    /// Whether the handshake is over and the socket serves channels.
+    pub fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up)
     }
 
     /// What failed last.
