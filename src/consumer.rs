@@ -21,14 +21,15 @@ use crate::{
     error::{ConsumeError, Error},
     message::Received,
     proto::{
-        Arrival, ConsumeSpec, ConsumerEnd, ConsumerKey, DIRECT_REPLY_TO, Reply, Request, WaiterId,
+        Arrival, ConsumeSpec, ConsumerEnd, ConsumerKey, DIRECT_REPLY_TO, Discarded, Reply, Request,
+        WaiterId,
     },
     queue::{
         CanConsumeAutomatically, CanConsumeExclusively, CanGet, Classic, HasOffsets, Offset, Queue,
         QueueKind, Quorum, SingleActive, Stream as StreamQueue, TakesConsumerPriority,
     },
     usage::UsageError,
-    wire::{FieldTable, ShortString, Value},
+    wire::{FieldTable, ShortString, TableLimits, Value},
 };
 
 /// How many unsettled deliveries a consumer holds unless it says otherwise. RabbitMQ's guide finds
@@ -61,7 +62,9 @@ impl<S: ChanState> Chan<S> {
     /// Takes one message from a queue, if there is one. A consumer is far cheaper for more.
     ///
     /// # Errors
-    /// [`Error`]; a message that arrives after the call was dropped goes back to the queue.
+    /// [`Error`]; a message that arrives after the call was dropped goes back to the queue. One that
+    /// is over a limit is rejected, and [`ConsumeError::TooLarge`] or
+    /// [`ConsumeError::HeadersTooLarge`] says so.
     pub fn get<K>(&self, queue: &Queue<K>) -> Call<Option<Delivery>>
     where
         K: CanGet,
@@ -72,10 +75,17 @@ impl<S: ChanState> Chan<S> {
         let name = queue.short_string();
         let request = checked.map(|()| Request::Get { queue: name.clone(), automatic: false });
         self.call(request, move |reply| match reply {
-            Reply::Got(_, arrival) => Ok(arrival.map(|arrival| {
+            Reply::Got(_, None) => Ok(None),
+            Reply::Got(_, Some(arrival)) => {
                 let source = Source { chan: inner.clone(), queue: name.clone() };
-                Delivery::new(Arc::new(source), *arrival)
-            })),
+                let discarded = arrival.content.discarded();
+                let limits = inner.handle.config().limits.table();
+                let delivery = Delivery::new(Arc::new(source), *arrival, limits);
+                match discarded {
+                    None => Ok(Some(delivery)),
+                    Some(discarded) => Err(Error::Consumer(refuse(delivery, discarded))),
+                }
+            }
             _ => Err(Error::Closed),
         })
     }
@@ -307,7 +317,8 @@ impl IntoFuture for ConsumeAutomatically {
     }
 }
 
-/// A stream of [`Delivery`]: an error ends it, but for [`ConsumeError::TooLarge`].
+/// A stream of [`Delivery`]: an error ends it, but for [`ConsumeError::TooLarge`] and
+/// [`ConsumeError::HeadersTooLarge`].
 ///
 /// Dropping it cancels the consumer; what it had not handed out goes back to the queue.
 #[must_use = "a consumer is cancelled when it is dropped"]
@@ -361,9 +372,11 @@ macro_rules! stream {
 }
 
 stream!(Consumer, Delivery, |deliveries: &Deliveries, arrival| {
-    Delivery::new(deliveries.source.clone(), arrival)
+    Delivery::new(deliveries.source.clone(), arrival, deliveries.limits)
 });
-stream!(AutomaticConsumer, Received, |_: &Deliveries, arrival| Received::new(arrival));
+stream!(AutomaticConsumer, Received, |deliveries: &Deliveries, arrival| {
+    Received::new(arrival, deliveries.limits)
+});
 
 /// The next item of a consumer.
 #[must_use = "futures do nothing unless awaited"]
@@ -390,6 +403,8 @@ impl<S: Stream + Unpin> Future for Next<'_, S> {
 struct Deliveries {
     source: Arc<Source>,
     key: ConsumerKey,
+    /// Of the headers.
+    limits: TableLimits,
     taken: VecDeque<Arrival>,
     waiter: Option<WaiterId>,
     over: bool,
@@ -397,7 +412,8 @@ struct Deliveries {
 
 impl Deliveries {
     fn new(source: Arc<Source>, key: ConsumerKey) -> Self {
-        Deliveries { source, key, taken: VecDeque::new(), waiter: None, over: false }
+        let limits = source.chan.handle.config().limits.table();
+        Deliveries { source, key, limits, taken: VecDeque::new(), waiter: None, over: false }
     }
 
     // Inlined into the user's loop, so that a message is moved once.
@@ -407,7 +423,7 @@ impl Deliveries {
             if let Some(arrival) = self.taken.pop_front() {
                 return Poll::Ready(Some(match arrival.content.discarded() {
                     None => Ok(arrival),
-                    Some(size) => Err(self.refuse(arrival, size)),
+                    Some(discarded) => Err(self.refuse(arrival, discarded)),
                 }));
             }
             if let Some(end) = ready!(self.poll_batch(cx)) {
@@ -430,14 +446,12 @@ impl Deliveries {
         }))
     }
 
-    /// A message whose body was discarded for its size is rejected, and reported.
     #[cold]
-    fn refuse(&self, arrival: Arrival, size: u64) -> ConsumeError {
-        if !arrival.automatic {
-            // The error tells that it was; on a dead channel the broker has put it back.
-            let _ = Delivery::new(self.source.clone(), arrival).reject();
+    fn refuse(&self, arrival: Arrival, discarded: Discarded) -> ConsumeError {
+        if arrival.automatic {
+            return over_limit(self.source.queue.clone(), discarded);
         }
-        ConsumeError::TooLarge { queue: self.source.queue.clone(), size }
+        refuse(Delivery::new(self.source.clone(), arrival, self.limits), discarded)
     }
 
     fn ended(&self, end: ConsumerEnd) -> Option<ConsumeError> {
@@ -456,6 +470,21 @@ impl Deliveries {
     fn cancel(&mut self) -> Call<()> {
         let request = Request::Cancel { consumer: self.key.number };
         self.source.chan.call(Ok(request), |_| Ok(()))
+    }
+}
+
+/// A message that was discarded for its size is rejected, and reported.
+fn refuse(delivery: Delivery, discarded: Discarded) -> ConsumeError {
+    let queue = delivery.queue().clone();
+    // The error tells that it was; on a dead channel the broker has put it back.
+    let _ = delivery.reject();
+    over_limit(queue, discarded)
+}
+
+fn over_limit(queue: ShortString, discarded: Discarded) -> ConsumeError {
+    match discarded {
+        Discarded::Body(size) => ConsumeError::TooLarge { queue, size },
+        Discarded::Headers(size) => ConsumeError::HeadersTooLarge { queue, size },
     }
 }
 

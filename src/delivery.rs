@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     message::Received,
     proto::{Arrival, Settlement},
-    wire::ShortString,
+    wire::{ShortString, TableLimits},
 };
 
 /// A message that the broker delivered and that is to be settled: [`ack`](Delivery::ack),
@@ -43,9 +43,14 @@ pub(crate) struct Source {
 
 impl Delivery {
     #[inline]
-    pub(crate) fn new(source: Arc<Source>, arrival: Arrival) -> Self {
+    pub(crate) fn new(source: Arc<Source>, arrival: Arrival, limits: TableLimits) -> Self {
         let receipt = Receipt { source, epoch: arrival.epoch, tag: arrival.tag, open: true };
-        Delivery { received: Received::new(arrival), receipt }
+        Delivery { received: Received::new(arrival, limits), receipt }
+    }
+
+    /// The queue that it came from.
+    pub(crate) fn queue(&self) -> &ShortString {
+        &self.receipt.source.queue
     }
 
     /// Says that the message was processed: the broker forgets it.

@@ -274,6 +274,17 @@ pub enum ConsumeError {
         /// The size of its body.
         size: u64,
     },
+    /// The properties of a message were larger than
+    /// [`Limits::header_size`](crate::Limits::header_size): it was discarded, and rejected.
+    #[error(
+        "a message with {size} bytes of headers on queue '{queue}' is over the limit; it was rejected"
+    )]
+    HeadersTooLarge {
+        /// The queue.
+        queue: ShortString,
+        /// The size of its property list.
+        size: u64,
+    },
     /// The channel or the connection ended.
     #[error("{0}")]
     Ended(#[source] Box<Error>),

@@ -124,16 +124,22 @@ impl Handle {
         }
         // The smallest frame_max that can be negotiated carries what is usual; only what is larger
         // needs a look at what was.
-        if properties + CONTENT_HEADER_FRAME <= FRAME_MIN_SIZE as usize {
+        if properties + CONTENT_HEADER_FRAME <= FRAME_MIN_SIZE as usize
+            && properties <= self.config.limits.header_size
+        {
             return Ok(());
         }
         let frame_max = self.look(|connection| {
             connection.negotiated().map_or(0, |negotiated| negotiated.frame_max as usize)
         });
+        let what = "message properties";
         let max = frame_max.saturating_sub(CONTENT_HEADER_FRAME);
         if properties > max {
-            let what = "message properties";
             return Err(UsageError::TooLargeForFrame { what, size: properties, max });
+        }
+        let max = self.config.limits.header_size;
+        if properties > max {
+            return Err(UsageError::HeadersTooLarge { size: properties, max });
         }
         Ok(())
     }

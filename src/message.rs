@@ -25,7 +25,7 @@ use crate::{
     arguments::millis,
     proto::{Body, Content, DIRECT_REPLY_TO, SEQUENCE_HEADER},
     usage::UsageError,
-    wire::{FieldTable, Headers, Properties, ShortString, Value},
+    wire::{FieldTable, Headers, Properties, ShortString, TableLimits, Value},
 };
 
 /// A message to be published: a body, and properties.
@@ -129,7 +129,7 @@ impl Message {
         };
         properties.delivery_mode = self.persistence.mode();
         properties.headers = headers;
-        MessageProperties::new(properties)
+        MessageProperties::new(properties, TableLimits::default())
     }
 
     /// A queue that is durable keeps it through a restart of the broker. The default.

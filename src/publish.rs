@@ -248,7 +248,11 @@ impl Stream for Returns {
             returned.map(|returned| Returned {
                 code: returned.code,
                 text: returned.text,
-                message: Received::from_content(returned.content, false),
+                message: Received::from_content(
+                    returned.content,
+                    false,
+                    this.chan.handle.config().limits.table(),
+                ),
             })
         })
     }

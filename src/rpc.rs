@@ -244,7 +244,9 @@ async fn hand_out(mut replies: AutomaticConsumer, shared: Arc<Shared>) {
                 waker.into_iter().for_each(Waker::wake);
             }
             // Its body is gone; the call ends at its deadline.
-            Err(ConsumeError::TooLarge { size, .. }) => {
+            Err(
+                ConsumeError::TooLarge { size, .. } | ConsumeError::HeadersTooLarge { size, .. },
+            ) => {
                 tracing::warn!(size, "a reply is over the limit and was discarded");
                 shared.calls().ignore();
             }

@@ -86,6 +86,14 @@ pub enum UsageError {
         /// The limit.
         max: u64,
     },
+    /// The properties of a message, its headers included, are larger than the configuration allows.
+    #[error("message properties of {size} bytes are over the limit of {max}")]
+    HeadersTooLarge {
+        /// Their size in bytes.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
     /// Properties or arguments do not fit one frame, which AMQP wants (AMQP 0-9-1, 4.2.6).
     #[error("the {what} need {size} bytes, more than the {max} of one frame")]
     TooLargeForFrame {

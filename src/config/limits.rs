@@ -1,6 +1,8 @@
 //! What may be held in memory for a connection.
 use std::time::Duration;
 
+use crate::wire::TableLimits;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -24,6 +26,16 @@ pub struct Limits {
     /// The largest body of a message that is taken or sent, in bytes. A larger one that arrives is
     /// discarded while it streams, and its channel survives. 64 MiB.
     pub body_size: u64,
+    /// The largest list of properties of a message, its headers included, that is taken or sent, in
+    /// bytes. A message with a larger one is discarded, and its channel survives; sending one is an
+    /// error. It travels in one frame, so that `frame_max` bounds it too. 128 KiB.
+    pub header_size: usize,
+    /// How many tables and arrays may be within each other in the headers of a message for them to be
+    /// decoded. A message with deeper ones is delivered all the same, its headers undecoded. 32.
+    pub table_depth: u8,
+    /// How many entries the headers of a message may have, over all levels, for them to be decoded. A
+    /// message with more is delivered all the same, its headers undecoded. 16,384.
+    pub table_entries: u32,
     /// How many deliveries wait for one consumer before reading from the socket stops. 8,192.
     pub consumer_messages: usize,
     /// How many bytes of deliveries wait for one consumer before reading from the socket stops.
@@ -43,6 +55,9 @@ pub struct Limits {
     /// How many events and returned messages wait for a listener that does not read them; the
     /// oldest give way, and are counted. 1,024.
     pub events: usize,
+    /// How many bytes of returned messages wait for a listener that does not read them. One message is
+    /// kept whatever its size. 1 MiB.
+    pub event_bytes: usize,
     /// How many frames that cost the peer nothing (heartbeats, `connection.blocked`, `channel.flow`,
     /// `basic.cancel`) are taken in a second, before the connection is closed for a flood. 10,000.
     pub idle_frames: u32,
@@ -53,6 +68,9 @@ impl Default for Limits {
         Limits {
             frame_size: 128 * 1024,
             body_size: 64 * 1024 * 1024,
+            header_size: 128 * KIB,
+            table_depth: TableLimits::default().depth,
+            table_entries: TableLimits::default().entries,
             consumer_messages: 8_192,
             consumer_bytes: MIB,
             consumer_stall: Duration::from_secs(10),
@@ -60,7 +78,15 @@ impl Default for Limits {
             window_messages: 1_000,
             window_bytes: 16 * MIB,
             events: 1_024,
+            event_bytes: MIB,
             idle_frames: 10_000,
         }
+    }
+}
+
+impl Limits {
+    /// The bounds within which the headers of a message are decoded.
+    pub(crate) fn table(&self) -> TableLimits {
+        TableLimits { depth: self.table_depth, entries: self.table_entries }
     }
 }

@@ -35,6 +35,7 @@ fn limits(config: &Config) -> Limits {
     let limits = &config.limits;
     Limits {
         body_bytes: limits.body_size,
+        header_bytes: limits.header_size,
         consumer_bytes: limits.consumer_bytes,
         consumer_messages: limits.consumer_messages,
         overrun_after: limits.consumer_stall,
@@ -42,6 +43,7 @@ fn limits(config: &Config) -> Limits {
         window_messages: limits.window_messages,
         window_bytes: limits.window_bytes,
         returns: limits.events,
+        returned_bytes: limits.event_bytes,
         idle_frames: limits.idle_frames,
     }
 }

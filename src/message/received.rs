@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::OnceLock};
 use super::{Message, MessageProperties};
 use crate::{
     proto::{Arrival, Body, Content},
-    wire::{Method, ShortStr},
+    wire::{Method, ShortStr, TableLimits},
 };
 
 /// A message that the broker sent: body, properties, and how it came.
@@ -15,19 +15,24 @@ use crate::{
 pub struct Received {
     content: Content,
     redelivered: bool,
+    // The limits of its headers, apart from each other, so that they fit behind the flag.
+    table_depth: u8,
+    table_entries: u32,
     /// Decoded when they are first asked for.
     properties: OnceLock<Box<MessageProperties>>,
 }
 
 impl Received {
     #[inline]
-    pub(crate) fn new(arrival: Arrival) -> Self {
-        Received::from_content(arrival.content, arrival.redelivered)
+    pub(crate) fn new(arrival: Arrival, limits: TableLimits) -> Self {
+        Received::from_content(arrival.content, arrival.redelivered, limits)
     }
 
     #[inline]
-    pub(crate) fn from_content(content: Content, redelivered: bool) -> Self {
-        Received { content, redelivered, properties: OnceLock::new() }
+    pub(crate) fn from_content(content: Content, redelivered: bool, limits: TableLimits) -> Self {
+        let TableLimits { depth: table_depth, entries: table_entries } = limits;
+        let properties = OnceLock::new();
+        Received { content, redelivered, table_depth, table_entries, properties }
     }
 
     /// The body, without a copy.
@@ -55,7 +60,9 @@ impl Received {
 
     /// The properties.
     pub fn properties(&self) -> &MessageProperties {
-        self.properties.get_or_init(|| Box::new(MessageProperties::new(self.content.properties())))
+        let limits = TableLimits { depth: self.table_depth, entries: self.table_entries };
+        self.properties
+            .get_or_init(|| Box::new(MessageProperties::new(self.content.properties(), limits)))
     }
 
     /// The exchange that it was published to; empty for the default exchange.

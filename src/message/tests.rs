@@ -25,7 +25,7 @@ fn full() -> Message {
 
 #[test]
 fn every_property_arrives_as_it_was_set() {
-    let read = MessageProperties::new(decoded(&full(), false));
+    let read = MessageProperties::new(decoded(&full(), false), TableLimits::default());
     assert_eq!(read.content_type(), Some("text/plain"));
     assert_eq!(read.content_encoding(), Some("identity"));
     assert!(read.is_persistent());
@@ -59,7 +59,7 @@ fn sequence_can_be_filled_in(message: &Message) {
     let headers = properties.headers.as_ref().unwrap();
     assert_eq!(headers.get(SEQUENCE_HEADER), Ok(Some(Value::I64(77))));
     // Nobody sees it.
-    assert_eq!(MessageProperties::new(properties), message.properties());
+    assert_eq!(MessageProperties::new(properties, TableLimits::default()), message.properties());
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_received_message_says_how_it_came() {
     let mut header = bytes::BytesMut::from(&[0; 12][..]);
     properties.encode(&mut header);
     let content = Content::pieces(&method, &header, vec!["body".into()], None);
-    let received = Received::from_content(content, true);
+    let received = Received::from_content(content, true, TableLimits::default());
     assert_eq!(received.exchange(), "orders");
     assert_eq!(received.routing_key(), "order.\u{fffd}");
     assert!(received.is_redelivered());

@@ -5,7 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Content, Violation};
+use super::{Content, Discarded, Limits, Violation};
 use crate::wire::{ContentHeader, Properties};
 
 /// Body frames without a byte cost their sender nothing; more than this in one message is a flood.
@@ -38,7 +38,7 @@ pub struct Partial {
     gathered: BytesMut,
     remaining: u64,
     empty_frames: u32,
-    discarded: Option<u64>,
+    discarded: Option<Discarded>,
 }
 
 impl Partial {
@@ -88,7 +88,7 @@ impl Assembly {
         &mut self,
         channel: u16,
         payload: Bytes,
-        body_max: u64,
+        limits: &Limits,
     ) -> Result<Option<Content>, Violation> {
         let Assembly::AwaitHeader { method } = std::mem::take(self) else {
             return Err(self.unexpected(channel, "a content header"));
@@ -96,18 +96,26 @@ impl Assembly {
         let header =
             ContentHeader::decode(&payload).map_err(|_| Violation::ContentHeader(channel))?;
         Properties::validate(header.properties).map_err(|_| Violation::ContentHeader(channel))?;
-        let size = header.body_size;
+        let (size, properties) = (header.body_size, header.properties.len());
+        let (discarded, kept) = if properties > limits.header_bytes {
+            (Some(Discarded::Headers(properties as u64)), 0)
+        } else if size > limits.body_bytes {
+            (Some(Discarded::Body(size)), payload.len())
+        } else {
+            (None, payload.len())
+        };
+        let header = payload.slice(..kept);
         if size == 0 {
-            return Ok(Some(Content::pieces(&method, &payload, Vec::new(), None)));
+            return Ok(Some(Content::pieces(&method, &header, Vec::new(), discarded)));
         }
         *self = Assembly::AwaitBody(Partial {
             method,
-            header: payload,
+            header,
             segments: Vec::new(),
             gathered: BytesMut::new(),
             remaining: size,
             empty_frames: 0,
-            discarded: (size > body_max).then_some(size),
+            discarded,
         });
         Ok(None)
     }

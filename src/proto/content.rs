@@ -24,8 +24,16 @@ pub struct Content {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Apart {
     segments: Vec<Bytes>,
-    /// The announced size of a body that was discarded for being over the limit.
-    discarded: Option<u64>,
+    discarded: Option<Discarded>,
+}
+
+/// What of a message was over its limit, so that the message was discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Discarded {
+    /// The body, of this announced size: method and properties are there.
+    Body(u64),
+    /// The property list, of this size: only the method is there.
+    Headers(u64),
 }
 
 /// The content header payload without class, weight and body size is the property list (4.2.6.1).
@@ -51,7 +59,7 @@ impl Content {
         method: &[u8],
         header: &[u8],
         segments: Vec<Bytes>,
-        discarded: Option<u64>,
+        discarded: Option<Discarded>,
     ) -> Self {
         let mut bytes = BytesMut::with_capacity(method.len() + header.len());
         bytes.extend_from_slice(method);
@@ -98,7 +106,7 @@ impl Content {
 
     /// The announced size of the body, when it was over the limit and therefore discarded.
     #[inline]
-    pub fn discarded(&self) -> Option<u64> {
+    pub fn discarded(&self) -> Option<Discarded> {
         self.apart.as_ref()?.discarded
     }
 

@@ -54,6 +54,8 @@ pub const FRAME_MAX_CAP: u32 = 1024 * 1024;
 pub struct Limits {
     /// The largest body that is delivered; a larger one is discarded while it streams.
     pub body_bytes: u64,
+    /// The largest property list that is delivered; a message with a larger one is discarded.
+    pub header_bytes: usize,
     /// What may wait for one consumer before reading stops.
     pub consumer_bytes: usize,
     /// How many deliveries may wait for one consumer before reading stops.
@@ -68,6 +70,8 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Returned messages that wait for a listener on one channel; the oldest are dropped.
     pub returns: usize,
+    /// The bytes of those messages.
+    pub returned_bytes: usize,
     /// Frames that cost the peer nothing, such as heartbeats, in a second; more are a flood.
     pub idle_frames: u32,
 }
@@ -76,6 +80,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             body_bytes: 64 * 1024 * 1024,
+            header_bytes: 128 * 1024,
             consumer_bytes: 1024 * 1024,
             consumer_messages: 8_192,
             overrun_after: Duration::from_secs(30),
@@ -83,6 +88,7 @@ impl Default for Limits {
             window_messages: 1024,
             window_bytes: 16 * 1024 * 1024,
             returns: 1024,
+            returned_bytes: 1024 * 1024,
             idle_frames: 10_000,
         }
     }

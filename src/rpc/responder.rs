@@ -81,7 +81,9 @@ impl Responder {
             let (request, pending) = match request {
                 Ok(request) => request.into_parts(),
                 // It was rejected; the consumer goes on.
-                Err(ConsumeError::TooLarge { .. }) => continue,
+                Err(ConsumeError::TooLarge { .. } | ConsumeError::HeadersTooLarge { .. }) => {
+                    continue;
+                }
                 Err(error) => return Err(ServeError::Consumer(error)),
             };
             let reply = handler(request).await;

@@ -99,5 +99,5 @@ pub use reply_code::ReplyCode;
 pub use short::{NameTooLong, SHORT_STRING_MAX, ShortStr, ShortString};
 pub use table::{
     FieldTable, RawEntries, RawTable, RawValue, TABLE_DEPTH_MAX, TABLE_ENTRIES_MAX, TableError,
-    Value,
+    TableLimits, Value,
 };

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use hopmq::{
-    Conn, ConsumeError, Error, Exchange, Message, Queue, UsageError,
+    Conn, ConsumeError, Error, Exchange, Message, Open, Queue, UsageError,
     wire::{FieldTable, Value},
 };
 
@@ -16,6 +16,10 @@ on_both_brokers!(
     a_body_over_the_limit_is_refused,
     a_body_over_the_limit_is_not_taken,
     headers_over_a_frame_are_refused,
+    headers_over_the_limit_are_refused,
+    headers_over_the_limit_are_not_taken,
+    what_is_over_a_limit_is_not_got,
+    how_much_of_the_headers_is_decoded_can_be_set,
     the_longest_that_fits_arrives,
     headers_nested_too_deep_are_delivered_raw,
 );
@@ -126,6 +130,89 @@ async fn headers_over_a_frame_are_refused(at: Place) -> Outcome {
     let usage = matches!(failed.error(), Error::Usage(UsageError::TooLargeForFrame { .. }));
     assert!(usage, "{failed:?}");
     chan.publish(&default_exchange(), &queue, b"x").mandatory().await?.await?;
+    Ok(())
+}
+
+async fn headers_over_the_limit_are_refused(at: Place) -> Outcome {
+    let chan = limited(&at, |limits| limits.header_size = 1_000).await?.confirm_select().await?;
+    let queue = chan.declare(Queue::server_named()).await?;
+    let message = |len| Message::new(b"x").header("large", "x".repeat(len));
+    let failed = chan.publish(&default_exchange(), &queue, message(1_000)).await.unwrap_err();
+    let (error, _) = failed.into_parts();
+    let Error::Usage(UsageError::HeadersTooLarge { max: 1_000, size }) = error else {
+        panic!("{error:?}")
+    };
+    assert!(size > 1_000);
+    chan.publish(&default_exchange(), &queue, message(900)).mandatory().await?.await?;
+    Ok(())
+}
+
+async fn limited(at: &Place, set: impl FnOnce(&mut hopmq::Limits)) -> Outcome<hopmq::Chan<Open>> {
+    let mut limits = at.config().limits;
+    set(&mut limits);
+    let conn = Conn::new(at.config().limits(limits)).connect().await?;
+    Ok(conn.open_channel().await?)
+}
+
+/// With a body in one frame, in several, and with none.
+async fn headers_over_the_limit_are_not_taken(at: Place) -> Outcome {
+    let publisher = at.publisher().await?;
+    let queue = publisher.declare(Queue::classic(at.name("inbox"))).await?;
+    let chan = limited(&at, |limits| limits.header_size = 1_000).await?;
+    let mut consumer = chan.consume(&queue).await?;
+    let default = default_exchange();
+    for len in [4, 300_000, 0] {
+        let large = Message::new(vec![7; len]).header("large", "x".repeat(2_000));
+        publisher.publish(&default, &queue, large).await?.await?;
+        publisher.publish(&default, &queue, b"fits").await?.await?;
+        let error = consumer.next().await.ok_or("the next is told")?.unwrap_err();
+        let ConsumeError::HeadersTooLarge { size, .. } = error else { panic!("{error:?}") };
+        assert!(size > 2_000);
+        let delivery = take(&mut consumer).await?;
+        assert_eq!(delivery.contiguous_body(), Some(b"fits".as_slice()));
+        delivery.ack()?;
+    }
+    chan.close().await?;
+    assert_eq!(publisher.counts(&queue).await?.messages, 0);
+    Ok(())
+}
+
+async fn what_is_over_a_limit_is_not_got(at: Place) -> Outcome {
+    let publisher = at.publisher().await?;
+    let queue = publisher.declare(Queue::classic(at.name("inbox"))).await?;
+    let small = |limits: &mut hopmq::Limits| (limits.header_size, limits.body_size) = (1_000, 10);
+    let chan = limited(&at, small).await?;
+    let default = default_exchange();
+    publisher.publish(&default, &queue, b"more than ten bytes").await?.await?;
+    let large = Message::new(b"x").header("large", "x".repeat(2_000));
+    publisher.publish(&default, &queue, large).await?.await?;
+    publisher.publish(&default, &queue, b"fits").await?.await?;
+    let error = chan.get(&queue).await.unwrap_err();
+    assert!(matches!(error, Error::Consumer(ConsumeError::TooLarge { size: 19, .. })), "{error:?}");
+    let error = chan.get(&queue).await.unwrap_err();
+    assert!(matches!(error, Error::Consumer(ConsumeError::HeadersTooLarge { .. })), "{error:?}");
+    chan.get(&queue).await?.ok_or("it fits")?.ack()?;
+    assert_eq!(chan.counts(&queue).await?.messages, 0);
+    Ok(())
+}
+
+async fn how_much_of_the_headers_is_decoded_can_be_set(at: Place) -> Outcome {
+    let publisher = at.publisher().await?;
+    let queue = publisher.declare(Queue::classic(at.name("inbox"))).await?;
+    let flat = FieldTable::new().with("a", 1)?.with("b", 2)?;
+    let nested = FieldTable::new().with("t", Value::Table(flat.clone()))?;
+    for (depth, entries, is_read) in [(2, 3, true), (1, 3, false), (2, 2, false)] {
+        let set = |limits: &mut hopmq::Limits| {
+            (limits.table_depth, limits.table_entries) = (depth, entries);
+        };
+        let chan = limited(&at, set).await?;
+        let message = Message::text("x").headers(nested.clone());
+        publisher.publish(&default_exchange(), &queue, message).await?.await?;
+        let delivery = chan.get(&queue).await?.ok_or("it is delivered all the same")?;
+        assert_eq!(delivery.properties().headers().is_ok(), is_read, "{depth}, {entries}");
+        assert_eq!(delivery.properties().header("t").is_some(), is_read || entries == 2);
+        delivery.ack()?;
+    }
     Ok(())
 }
 

@@ -102,6 +102,7 @@ pub(in crate::proto) struct Channel {
     consumers: Vec<Consumer>,
     next_consumer: u32,
     returns: VecDeque<ReturnedContent>,
+    returned_bytes: usize,
     returns_waiter: Option<WaiterId>,
     window_waiters: Vec<WaiterId>,
     flow_stopped: bool,
@@ -145,6 +146,7 @@ impl Channel {
             consumers: Vec::new(),
             next_consumer: 1,
             returns: VecDeque::new(),
+            returned_bytes: 0,
             returns_waiter: None,
             window_waiters: Vec::new(),
             flow_stopped: false,
@@ -280,7 +282,7 @@ impl Channel {
         payload: Bytes,
         core: &mut Core,
     ) -> Result<(), Violation> {
-        match self.assembly.header(self.id, payload, core.limits.body_bytes)? {
+        match self.assembly.header(self.id, payload, &core.limits)? {
             Some(content) => self.content(content, core),
             None => Ok(()),
         }

@@ -51,8 +51,12 @@ impl Channel {
         {
             return;
         }
-        if self.returns.len() >= core.limits.returns {
-            self.returns.pop_front();
+        self.returned_bytes += content.weight();
+        while self.returns.len() >= core.limits.returns
+            || (!self.returns.is_empty() && self.returned_bytes > core.limits.returned_bytes)
+        {
+            let Some(oldest) = self.returns.pop_front() else { break };
+            self.returned_bytes -= oldest.content.weight();
         }
         self.returns.push_back(ReturnedContent { code, text, content });
         core.wakes.extend(self.returns_waiter.take());
@@ -64,6 +68,7 @@ impl Channel {
         waiter: impl FnOnce() -> WaiterId,
     ) -> Poll<Option<ReturnedContent>> {
         if let Some(returned) = self.returns.pop_front() {
+            self.returned_bytes -= returned.content.weight();
             return Poll::Ready(Some(returned));
         }
         if self.ended.is_some() {

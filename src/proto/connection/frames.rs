@@ -16,6 +16,8 @@ impl Connection {
         }
         let found = self.decoder.whole_delivery(block, *at)?;
         if found.body.len() as u64 > self.core.limits.body_bytes
+            || found.header.len().saturating_sub(ContentHeader::PROPERTIES_AT)
+                > self.core.limits.header_bytes
             || self.is_recovering_on(found.channel)
         {
             return None;

@@ -27,8 +27,8 @@ use crate::{
         supervisor::{self, End, Reasons, Retry},
     },
     wire::{
-        Decoder, Frame, FrameKind, Method, MethodFrame, MethodId, ReplyCode, ShortStr, ShortString,
-        encode, frame, method::connection,
+        ContentHeader, Decoder, Frame, FrameKind, Method, MethodFrame, MethodId, ReplyCode,
+        ShortStr, ShortString, encode, frame, method::connection,
     },
 };
 

@@ -194,7 +194,7 @@ fn a_body_over_the_limit_is_discarded_and_the_channel_survives() {
     scripted.deliver(1, 1, &[0; 11]);
     scripted.deliver(1, 2, &[0; 10]);
     let taken = taken(&mut scripted, key);
-    assert_eq!(taken[0].content.discarded(), Some(11));
+    assert_eq!(taken[0].content.discarded(), Some(Discarded::Body(11)));
     assert_eq!(taken[0].content.body_len(), 0);
     assert_eq!(taken[1].content.body_len(), 10);
 }

@@ -9,12 +9,37 @@ use super::{FieldTable, Value, tag};
 use crate::wire::octets::{Reader, Short};
 use crate::wire::{ShortStr, ShortString};
 
-/// How many tables and arrays may be within each other, the outermost counted.
+/// How many tables and arrays may be within each other by default, the outermost counted.
 pub const TABLE_DEPTH_MAX: usize = 32;
 
-/// How many entries and array elements a decoded table may have, over all its levels. An element
-/// of one byte takes some forty decoded: the bound keeps that factor from being of use to a peer.
+/// How many entries and array elements a decoded table may have by default, over all its levels.
 pub const TABLE_ENTRIES_MAX: usize = 16_384;
+
+/// How much of a table is decoded.
+///
+/// ```
+/// use hopmq::wire::{FieldTable, RawTable, TableError, TableLimits};
+///
+/// let table = FieldTable::new().with("a", 1)?.with("b", 2)?.encode();
+/// let one = TableLimits { entries: 1, ..TableLimits::default() };
+/// assert_eq!(RawTable::new(&table).decode_within(one), Err(TableError::TooManyEntries { max: 1 }));
+/// # Ok::<(), hopmq::wire::NameTooLong>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableLimits {
+    /// How many tables and arrays may be within each other, the outermost counted.
+    pub depth: u8,
+    /// How many entries and array elements there may be, over all levels. An element of one byte
+    /// takes some forty decoded: the bound keeps that factor from being of use to a peer.
+    pub entries: u32,
+}
+
+impl Default for TableLimits {
+    /// [`TABLE_DEPTH_MAX`] and [`TABLE_ENTRIES_MAX`].
+    fn default() -> Self {
+        Self { depth: TABLE_DEPTH_MAX as u8, entries: TABLE_ENTRIES_MAX as u32 }
+    }
+}
 
 /// A field table cannot be decoded. The message or method that carries it is not affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -34,12 +59,18 @@ pub enum TableError {
         /// Where the entry starts, in the content of the outermost table.
         at: usize,
     },
-    /// More than [`TABLE_DEPTH_MAX`] tables and arrays within each other.
-    #[error("the table is nested more than {} deep", TABLE_DEPTH_MAX)]
-    TooDeep,
-    /// More than [`TABLE_ENTRIES_MAX`] entries.
-    #[error("the table has more than {} entries", TABLE_ENTRIES_MAX)]
-    TooManyEntries,
+    /// More tables and arrays within each other than [`TableLimits::depth`].
+    #[error("the table is nested more than {max} deep")]
+    TooDeep {
+        /// The limit.
+        max: u8,
+    },
+    /// More entries than [`TableLimits::entries`].
+    #[error("the table has more than {max} entries")]
+    TooManyEntries {
+        /// The limit.
+        max: u32,
+    },
 }
 
 /// A field table as it is on the wire, without the length in front: borrowed and not looked into.
@@ -82,8 +113,16 @@ impl<'a> RawTable<'a> {
     /// # Errors
     /// [`TableError`] when the content is no table, or exceeds the bounds.
     pub fn decode(self) -> Result<FieldTable, TableError> {
+        self.decode_within(TableLimits::default())
+    }
+
+    /// Decodes all of it, if it keeps within these limits.
+    ///
+    /// # Errors
+    /// [`TableError`] when the content is no table, or exceeds the limits.
+    pub fn decode_within(self, limits: TableLimits) -> Result<FieldTable, TableError> {
         let whole = RawValue { tag: tag::TABLE, content: self.0, end: self.0.len() };
-        match decode(whole, 0)? {
+        match decode(whole, 0, limits)? {
             Value::Table(table) => Ok(table),
             // The outermost container is of the kind asked for.
             _ => Ok(FieldTable::new()),
@@ -95,8 +134,16 @@ impl<'a> RawTable<'a> {
     /// # Errors
     /// [`TableError`] when an entry before it, or its value, cannot be decoded.
     pub fn get(self, name: &str) -> Result<Option<Value>, TableError> {
+        self.get_within(name, TableLimits::default())
+    }
+
+    /// Decodes the value under `name`, if it keeps within these limits, and skips the others.
+    ///
+    /// # Errors
+    /// [`TableError`] when an entry before it, or its value, cannot be decoded.
+    pub fn get_within(self, name: &str, limits: TableLimits) -> Result<Option<Value>, TableError> {
         match self.find(name)? {
-            Some((_, value)) => value.decode().map(Some),
+            Some((_, value)) => value.decode_within(limits).map(Some),
             None => Ok(None),
         }
     }
@@ -190,9 +237,13 @@ impl RawValue<'_> {
     /// # Errors
     /// [`TableError`] when it is a table or array that cannot be decoded.
     pub fn decode(self) -> Result<Value, TableError> {
+        self.decode_within(TableLimits::default())
+    }
+
+    fn decode_within(self, limits: TableLimits) -> Result<Value, TableError> {
         match scalar(self.tag, self.content) {
             Some(value) => Ok(value),
-            None => decode(self, 1),
+            None => decode(self, 1, limits),
         }
     }
 }
@@ -289,10 +340,14 @@ impl<'a> Open<'a> {
 
 /// Decodes a table or array that is within `around` others, with a stack of its own, which the
 /// depth limit bounds: a peer's nesting must not become ours.
-fn decode(value: RawValue<'_>, around: usize) -> Result<Value, TableError> {
+fn decode(value: RawValue<'_>, around: usize, limits: TableLimits) -> Result<Value, TableError> {
+    let TableLimits { depth, entries: most } = limits;
+    if around >= usize::from(depth) {
+        return Err(TableError::TooDeep { max: depth });
+    }
     let mut outer: Vec<Open<'_>> = Vec::new();
     let mut open = Open::new(ShortStr::empty(), value);
-    let mut entries = 0;
+    let mut entries = 0_u32;
     loop {
         if open.from.rest().is_empty() {
             let name = open.name;
@@ -305,8 +360,8 @@ fn decode(value: RawValue<'_>, around: usize) -> Result<Value, TableError> {
             continue;
         }
         entries += 1;
-        if entries > TABLE_ENTRIES_MAX {
-            return Err(TableError::TooManyEntries);
+        if entries > most {
+            return Err(TableError::TooManyEntries { max: most });
         }
         let at = open.at();
         let name = match open.gathered {
@@ -318,10 +373,10 @@ fn decode(value: RawValue<'_>, around: usize) -> Result<Value, TableError> {
         let value = element(&mut open.from, at, open.end)?;
         if let Some(value) = scalar(value.tag, value.content) {
             open.push(name, value);
-        } else if around + outer.len() + 1 < TABLE_DEPTH_MAX {
+        } else if around + outer.len() + 1 < usize::from(depth) {
             outer.push(std::mem::replace(&mut open, Open::new(name, value)));
         } else {
-            return Err(TableError::TooDeep);
+            return Err(TableError::TooDeep { max: depth });
         }
     }
 }
@@ -355,8 +410,9 @@ mod tests {
         assert!(RawTable::new(&deepest).decode().is_ok());
         for depth in [TABLE_DEPTH_MAX + 1, 15_000, 1_000_000] {
             let content = nested(depth);
-            assert_eq!(RawTable::new(&content).decode(), Err(TableError::TooDeep));
-            assert_eq!(RawTable::new(&content).get(""), Err(TableError::TooDeep));
+            let too_deep = TableError::TooDeep { max: 32 };
+            assert_eq!(RawTable::new(&content).decode(), Err(too_deep));
+            assert_eq!(RawTable::new(&content).get(""), Err(too_deep));
             assert_eq!(RawTable::new(&content).get("x"), Ok(None), "skipping needs no depth");
         }
     }
@@ -371,7 +427,26 @@ mod tests {
         };
         assert!(RawTable::new(&many(TABLE_ENTRIES_MAX)).decode().is_ok());
         let error = RawTable::new(&many(TABLE_ENTRIES_MAX + 1)).decode();
-        assert_eq!(error, Err(TableError::TooManyEntries));
+        assert_eq!(error, Err(TableError::TooManyEntries { max: 16_384 }));
+    }
+
+    #[test]
+    fn both_bounds_can_be_set() {
+        let limits = TableLimits { depth: 255, entries: 300 };
+        let content = nested(255);
+        assert!(RawTable::new(&content).decode().is_err());
+        assert!(RawTable::new(&content).decode_within(limits).is_ok());
+        let error = RawTable::new(&nested(256)).decode_within(limits);
+        assert_eq!(error, Err(TableError::TooDeep { max: 255 }));
+        let error = RawTable::new(&content).decode_within(TableLimits { depth: 255, entries: 99 });
+        assert_eq!(error, Err(TableError::TooManyEntries { max: 99 }));
+        let flat = TableLimits { depth: 1, entries: 1 };
+        assert_eq!(
+            RawTable::new(b"\x01nt\x01").decode_within(flat).map(|table| table.len()),
+            Ok(1)
+        );
+        let error = RawTable::new(&nested(2)).get_within("", flat);
+        assert_eq!(error, Err(TableError::TooDeep { max: 1 }));
     }
 
     #[test]

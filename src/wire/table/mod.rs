@@ -9,7 +9,9 @@ mod decode;
 mod field_table;
 mod value;
 
-pub use decode::{RawEntries, RawTable, RawValue, TABLE_DEPTH_MAX, TABLE_ENTRIES_MAX, TableError};
+pub use decode::{
+    RawEntries, RawTable, RawValue, TABLE_DEPTH_MAX, TABLE_ENTRIES_MAX, TableError, TableLimits,
+};
 pub use field_table::FieldTable;
 pub use value::Value;
 
