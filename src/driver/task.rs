@@ -37,6 +37,9 @@ const WRITE_SLICES: usize = 64;
 /// Blocks read in one go before writing and other tasks get their turn.
 const READS_PER_TURN: usize = 16;
 
+/// From so many bytes on, nothing is gained by waiting for more.
+const WRITE_AT_ONCE: usize = 16 * 1024;
+
 /// How long the last bytes may take to leave before the socket is dropped.
 const SHUT_WITHIN: Duration = Duration::from_millis(500);
 
@@ -64,6 +67,8 @@ struct Task {
     read: Blocks,
     batch: Batch,
     written: usize,
+    /// Others had their turn before what is to be written goes out.
+    let_others_in: bool,
     timer: Pin<Box<Sleep>>,
     refresh: Refresh,
 }
@@ -88,7 +93,20 @@ impl Task {
             read: Blocks::new(),
             batch: Batch::default(),
             written: 0,
+            let_others_in: false,
         }
+    }
+
+    /// Whether it is better to let others run before writing: several wait on this connection, and
+    /// those that are about to publish too then share one write. A runtime of several threads runs
+    /// the task that was woken last first, which is this one after each single publish.
+    fn lets_others_in(&mut self) -> bool {
+        self.let_others_in = !self.let_others_in && {
+            let state = self.shared.lock();
+            let waiting = state.connection.output_len();
+            (1..WRITE_AT_ONCE).contains(&waiting) && state.waiters.len() > 1
+        };
+        self.let_others_in
     }
 
     /// One turn. Gives true when something changed that asks for another.
@@ -317,6 +335,10 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.lets_others_in() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             while self.turn(cx) {}
             if self.is_over() {

@@ -47,6 +47,11 @@ impl Waiters {
         waker
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     fn slot(&mut self, id: WaiterId) -> Option<&mut Slot> {
         self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)
     }

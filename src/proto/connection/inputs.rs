@@ -144,6 +144,11 @@ impl Connection {
         !self.core.batch.is_empty() || !self.core.acks_due.is_empty()
     }
 
+    /// The bytes that wait to be written.
+    pub fn output_len(&self) -> usize {
+        self.core.batch.len()
+    }
+
     /// Whether there is something to do in the world.
     pub fn has_actions(&self) -> bool {
         !self.actions.is_empty()
