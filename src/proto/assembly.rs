@@ -25,8 +25,8 @@ pub enum Assembly {
         /// The method payload.
         method: Bytes,
     },
-    /// More of the body.
-    AwaitBody(Partial),
+    /// More of the body. Boxed: most channels never see a message come apart.
+    AwaitBody(Box<Partial>),
 }
 
 /// A message of which the body is not complete.
@@ -108,7 +108,7 @@ impl Assembly {
         if size == 0 {
             return Ok(Some(Content::pieces(&method, &header, Vec::new(), discarded)));
         }
-        *self = Assembly::AwaitBody(Partial {
+        *self = Assembly::AwaitBody(Box::new(Partial {
             method,
             header,
             segments: Vec::new(),
@@ -116,7 +116,7 @@ impl Assembly {
             remaining: size,
             empty_frames: 0,
             discarded,
-        });
+        }));
         Ok(None)
     }
 

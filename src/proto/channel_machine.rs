@@ -334,7 +334,8 @@ impl Behaviour for ChannelBehaviour {
     const NAME: &'static str = "channel";
     const QUEUE: usize = 2;
     const ACTIONS: usize = 1;
-    const TRANSITIONS: usize = 4;
+    // They are fetched after each step; a step makes two at most.
+    const TRANSITIONS: usize = 2;
     const TABLE: Table<Self> = Table::new(
         Closed,
         &[

@@ -3,7 +3,7 @@
 //! `multiple` is used only where every lower tag on the channel is settled: anything else would
 //! settle a delivery that somebody still works on (misuse: 406 "unknown delivery tag" later).
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZero};
 
 /// What is known of one delivery tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub struct Unsettled {
     base: u64,
     tags: VecDeque<Tag>,
     /// The highest tag that one multiple ack can cover.
-    due: Option<u64>,
+    due: Option<NonZero<u64>>,
     outstanding: usize,
     /// The last delivery was a direct reply, which had the next tag without using it up.
     replied: bool,
@@ -93,7 +93,7 @@ impl Unsettled {
             return Ack::Alone;
         }
         // Of all tags that it covers, the broker knows this one: a multiple ack has to name one.
-        self.due = Some(tag);
+        self.due = NonZero::new(tag);
         Ack::Merged
     }
 
@@ -111,7 +111,7 @@ impl Unsettled {
 
     /// The tag of the multiple ack that is due, if any; from now on it is no longer due.
     pub fn take_due(&mut self) -> Option<u64> {
-        self.due.take()
+        self.due.take().map(NonZero::get)
     }
 
     /// Whether an ack waits for the next flush.

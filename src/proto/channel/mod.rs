@@ -57,6 +57,14 @@ pub struct ReturnedContent {
     pub content: Content,
 }
 
+/// Messages that came back and have not been fetched yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Returns {
+    queue: VecDeque<ReturnedContent>,
+    bytes: usize,
+    waiter: Option<WaiterId>,
+}
+
 /// How a delivery is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Settlement {
@@ -101,9 +109,8 @@ pub(in crate::proto) struct Channel {
     unsettled: Unsettled,
     consumers: Vec<Consumer>,
     next_consumer: u32,
-    returns: VecDeque<ReturnedContent>,
-    returned_bytes: usize,
-    returns_waiter: Option<WaiterId>,
+    /// Made when the first message comes back, or somebody listens for it.
+    returns: Option<Box<Returns>>,
     window_waiters: Vec<WaiterId>,
     flow_stopped: bool,
     /// Requests go out at once; otherwise they wait for recovery.
@@ -145,9 +152,7 @@ impl Channel {
             unsettled: Unsettled::default(),
             consumers: Vec::new(),
             next_consumer: 1,
-            returns: VecDeque::new(),
-            returned_bytes: 0,
-            returns_waiter: None,
+            returns: None,
             window_waiters: Vec::new(),
             flow_stopped: false,
             live: true,
@@ -402,7 +407,9 @@ impl Channel {
         self.assembly = Assembly::Idle;
         self.held.clear();
         wakes.append(&mut self.window_waiters);
-        wakes.extend(self.returns_waiter.take());
+        if let Some(returns) = &mut self.returns {
+            wakes.extend(returns.waiter.take());
+        }
     }
 
     /// What the oldest outstanding request is about.

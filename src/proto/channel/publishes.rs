@@ -51,15 +51,16 @@ impl Channel {
         {
             return;
         }
-        self.returned_bytes += content.weight();
-        while self.returns.len() >= core.limits.returns
-            || (!self.returns.is_empty() && self.returned_bytes > core.limits.returned_bytes)
+        let returns = self.returns.get_or_insert_default();
+        returns.bytes += content.weight();
+        while returns.queue.len() >= core.limits.returns
+            || (!returns.queue.is_empty() && returns.bytes > core.limits.returned_bytes)
         {
-            let Some(oldest) = self.returns.pop_front() else { break };
-            self.returned_bytes -= oldest.content.weight();
+            let Some(oldest) = returns.queue.pop_front() else { break };
+            returns.bytes -= oldest.content.weight();
         }
-        self.returns.push_back(ReturnedContent { code, text, content });
-        core.wakes.extend(self.returns_waiter.take());
+        returns.queue.push_back(ReturnedContent { code, text, content });
+        core.wakes.extend(returns.waiter.take());
     }
 
     /// The next message that came back without a publish that waits for it.
@@ -67,14 +68,15 @@ impl Channel {
         &mut self,
         waiter: impl FnOnce() -> WaiterId,
     ) -> Poll<Option<ReturnedContent>> {
-        if let Some(returned) = self.returns.pop_front() {
-            self.returned_bytes -= returned.content.weight();
+        let returns = self.returns.get_or_insert_default();
+        if let Some(returned) = returns.queue.pop_front() {
+            returns.bytes -= returned.content.weight();
             return Poll::Ready(Some(returned));
         }
         if self.ended.is_some() {
             return Poll::Ready(None);
         }
-        self.returns_waiter = Some(waiter());
+        returns.waiter = Some(waiter());
         Poll::Pending
     }
 
