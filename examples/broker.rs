@@ -22,9 +22,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     let first = addresses.remove(0);
-    let broker = builder.bind(first).await?;
+    let broker = builder.build().listen(first).await?;
     for address in addresses {
-        broker.listen(address).await?;
+        broker.also_listen(address).await?;
     }
     for address in broker.addresses() {
         println!("listening on {address}");
@@ -32,10 +32,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", broker.uri());
 
     tokio::signal::ctrl_c().await?;
-    let draining = broker.drain();
-    println!("stopping; {} connections are told", draining.connections());
-    let cut = draining.stopped(Duration::from_secs(5)).await;
-    println!("stopped; {cut} connections did not answer");
+    let broker = broker.drain();
+    println!("stopping; {} connections are told", broker.connection_count());
+    let broker = broker.stopped(Duration::from_secs(5)).await;
+    println!("stopped; {} connections did not answer", broker.cut());
     Ok(())
 }
 

@@ -6,7 +6,10 @@
 
 use std::{env, error::Error};
 
-use hopmq::{Chan, Confirming, Conn, Consumer, Exchange, Queue, Topic, Uri, broker::Broker};
+use hopmq::{
+    Chan, Confirming, Conn, Consumer, Exchange, Queue, Topic, Uri,
+    broker::{Broker, Listening},
+};
 
 const ORDERS: usize = 1_000;
 
@@ -82,7 +85,7 @@ async fn consume(mut deliveries: Consumer) -> Result<usize> {
 }
 
 /// A real broker where `AMQP_URL` names one, else one in this process.
-async fn broker() -> Result<(String, Option<Broker>)> {
+async fn broker() -> Result<(String, Option<Broker<Listening>>)> {
     match env::var("AMQP_URL") {
         Ok(uri) => {
             println!("using the broker that AMQP_URL names");

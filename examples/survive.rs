@@ -17,7 +17,7 @@ use std::{
 
 use hopmq::{
     Chan, Config, Confirming, Conn, Connected, Consumer, Exchange, Message, Queue, Topic, Uri,
-    broker::Broker,
+    broker::{Broker, Listening},
     fsm::supervisor::{Backoff, Policy},
 };
 use tokio::time::{interval, sleep};
@@ -167,7 +167,7 @@ async fn consume(mut deliveries: Consumer, account: Arc<Account>) -> Result<u64>
 }
 
 /// Takes the broker away from its clients and gives it back, a few times.
-async fn torment(broker: Broker) {
+async fn torment(broker: Broker<Listening>) {
     loop {
         sleep(Duration::from_millis(1500)).await;
         println!("   broker: gone");

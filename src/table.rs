@@ -16,9 +16,12 @@
 //!
 #![doc = include_str!("table/chan.svg")]
 //!
+#![doc = include_str!("table/broker.svg")]
+//!
 //! ```text
 #![doc = include_str!("table/conn.txt")]
 #![doc = include_str!("table/chan.txt")]
+#![doc = include_str!("table/broker.txt")]
 //! ```
 
 /// What a handle can do in its states.
@@ -84,6 +87,7 @@ impl Table {
     }
 }
 
+const BROKER_STATES: &[&str] = &["Unbound", "Listening", "Draining", "Stopped"];
 const CONN_STATES: &[&str] = &["Disconnected", "Connected"];
 const CHAN_STATES: &[&str] = &["Open", "Confirming", "Transactional", "Closed"];
 
@@ -108,6 +112,14 @@ const fn chan(
     legal: &'static [(&'static str, &'static str)],
 ) -> Operation {
     Operation { name, capability, legal, states: CHAN_STATES }
+}
+
+const fn broker(
+    name: &'static str,
+    capability: &'static str,
+    legal: &'static [(&'static str, &'static str)],
+) -> Operation {
+    Operation { name, capability, legal, states: BROKER_STATES }
 }
 
 /// What a [`Conn`](crate::Conn) can do.
@@ -163,13 +175,51 @@ pub const CHAN: Table = Table {
     ],
 };
 
+/// Legal while it listens, which it leaves as it is.
+const LISTENING: &[(&str, &str)] = &[("Listening", "Listening")];
+
+/// Legal while it has connections.
+const SERVING: &[(&str, &str)] = &[("Listening", "Listening"), ("Draining", "Draining")];
+
+/// Legal once it was bound.
+const HOLDING: &[(&str, &str)] =
+    &[("Listening", "Listening"), ("Draining", "Draining"), ("Stopped", "Stopped")];
+
+/// What an embedded `Broker` can do (feature `broker`).
+pub const BROKER: Table = Table {
+    handle: "Broker",
+    states: BROKER_STATES,
+    operations: &[
+        broker("listen", "CanListen", &[("Unbound", "Listening")]),
+        broker("also_listen", "IsListening", LISTENING),
+        broker("address", "IsListening", LISTENING),
+        broker("addresses", "IsListening", LISTENING),
+        broker("uri", "IsListening", LISTENING),
+        broker("drain", "IsListening", &[("Listening", "Draining")]),
+        broker("faults", "IsServing", SERVING),
+        broker("connection_count", "IsServing", SERVING),
+        broker("stopped", "IsDraining", &[("Draining", "Stopped")]),
+        broker("queue", "HoldsState", HOLDING),
+        broker("queues", "HoldsState", HOLDING),
+        broker("queue_depth", "HoldsState", HOLDING),
+        broker("unacked", "HoldsState", HOLDING),
+        broker("consumers", "HoldsState", HOLDING),
+        broker("bindings", "HoldsState", HOLDING),
+        broker("exchanges", "HoldsState", HOLDING),
+        broker("connections", "HoldsState", HOLDING),
+        broker("stored", "HoldsState", HOLDING),
+        broker("cut", "IsStopped", &[("Stopped", "Stopped")]),
+        broker("into_unbound", "IsStopped", &[("Stopped", "Unbound")]),
+    ],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_table_names_only_its_own_states() {
-        for table in [CONN, CHAN] {
+        for table in [CONN, CHAN, BROKER] {
             for operation in table.operations {
                 for (from, to) in operation.legal {
                     assert!(table.states.contains(from), "{from} of {}", operation.name);

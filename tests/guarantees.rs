@@ -7,7 +7,8 @@ use hopmq::{
     AnyChan, AutomaticConsumer, Batch, Call, Chan, Classic, Closed, Confirm, ConfirmError,
     Confirming, Confirms, Conn, Connected, Consumer, Delivery, Disconnected, Error, Exchange,
     Failed, Message, Open, Publish, Publisher, Queue, Quorum, Receipt, Received, Request,
-    Responder, RpcCall, RpcClient, Stream, Topic, Transactional, Uri, broker::Broker,
+    Responder, RpcCall, RpcClient, Stream, Topic, Transactional, Uri,
+    broker::{self, Broker},
 };
 
 /// A pointer's size.
@@ -24,6 +25,8 @@ fn handles_are_one_pointer() {
     assert_eq!(size_of::<Publisher>(), POINTER);
     assert_eq!(size_of::<RpcClient>(), POINTER);
     assert_eq!(size_of::<Queue<Quorum>>(), POINTER);
+    assert_eq!(size_of::<Broker<broker::Unbound>>(), POINTER);
+    assert_eq!(size_of::<Broker<broker::Listening>>(), POINTER);
     // And none of them grows in an `Option`.
     assert_eq!(size_of::<Option<Conn<Connected>>>(), POINTER);
     assert_eq!(size_of::<Option<Chan<Confirming>>>(), POINTER);

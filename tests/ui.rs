@@ -29,6 +29,10 @@ const COPIES: &str = "HOPMQ_TEST_UI_COPIES";
 #[path = "../ui-tests/legal"]
 mod legal {
     mod any_mode;
+    mod broker_draining;
+    mod broker_listening;
+    mod broker_stopped;
+    mod broker_unbound;
     mod chan_closed;
     mod chan_confirming;
     mod chan_open;

@@ -1,17 +1,19 @@
 //! What a broker is told before it listens.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use tokio::net::ToSocketAddrs;
+use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::{
-    Broker, Permissions,
+    Broker, Listening, Permissions, Unbound,
     core::{Core, Limits, User},
+    port,
     session::Terms,
     shared::{Shared, seed, wall_clock},
+    state::Running,
 };
 
-/// A broker that does not listen yet. Made by [`Broker::builder`].
+/// What a broker is told before it is bound. Made by [`Broker::builder`].
 ///
 /// What is not set is as in RabbitMQ 4: a virtual host `/`, a user `guest` with the password
 /// `guest` who may only come from this machine, frames up to 128 KiB, 2047 channels, messages up
@@ -107,13 +109,29 @@ impl Builder {
         self
     }
 
-    /// Binds an address, port 0 for a free one, and serves whoever connects to it.
+    /// A broker so configured, that is not bound yet.
+    pub fn build(self) -> Broker<Unbound> {
+        Broker::with_inner(Box::new(self))
+    }
+
+    /// Builds it and binds it to an address, port 0 for a free one: the same as
+    /// `.build().listen(address)`.
     ///
     /// # Errors
     /// What the operating system says where the address cannot be bound.
-    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Broker> {
+    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Broker<Listening>> {
+        let listener = TcpListener::bind(address).await?;
+        self.start(listener).map(Broker::with_inner)
+    }
+
+    /// Begins to serve.
+    pub(super) fn start(self, listener: TcpListener) -> io::Result<Box<Running>> {
+        let builder = self.clone();
         let (core, terms, credentials) = self.parts(wall_clock(), seed());
-        Broker::start(address, Shared::new(core, terms), credentials).await
+        let shared = Arc::new(Shared::new(core, terms));
+        let address = port::open(&shared, listener)?;
+        shared.keep(tokio::spawn(port::tick(Arc::clone(&shared))).abort_handle());
+        Ok(Box::new(Running { shared, address, credentials, builder, cut: 0 }))
     }
 
     /// The state of a broker, what it proposes to clients, and the first user's credentials as

@@ -3,8 +3,8 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    Broker, ConnectionId,
-    core::{At, ConnId, Refusal},
+    Broker, BrokerState, ConnectionId, IsServing,
+    core::{At, Refusal},
     shared::Shared,
 };
 use crate::wire::{MethodId, ReplyCode};
@@ -25,10 +25,13 @@ pub struct Faults {
     shared: Arc<Shared>,
 }
 
-impl Broker {
+impl<S: BrokerState> Broker<S> {
     /// The faults that this broker can be told to have.
-    pub fn faults(&self) -> Faults {
-        Faults { shared: Arc::clone(&self.shared) }
+    pub fn faults(&self) -> Faults
+    where
+        Self: IsServing,
+    {
+        Faults { shared: Arc::clone(&self.serving().shared) }
     }
 }
 
@@ -98,12 +101,7 @@ impl Faults {
     /// Closes every open connection with a code and a text, as an operator of RabbitMQ does with
     /// 320 and `CONNECTION_FORCED - ...`. The code's name is put before the text.
     pub fn close_connections(&self, code: ReplyCode, text: &str) {
-        self.shared.with(None, |core, now| {
-            let open: Vec<ConnId> = core.connections().collect();
-            for conn in open {
-                core.close_connection(conn, Refusal::new(code, text), MethodId::default(), now);
-            }
-        });
+        self.shared.close_connections(code, text);
     }
 
     /// Closes one connection with a code and a text.

@@ -1,6 +1,6 @@
 //! What a broker holds, for tests and tools to look at.
 
-use super::{Broker, ConnectionId};
+use super::{Broker, BrokerState, ConnectionId, HoldsState};
 use crate::wire::FieldTable;
 
 /// A queue as it stands.
@@ -99,50 +99,77 @@ pub struct ConnectionInfo {
     pub blocked: bool,
 }
 
-impl Broker {
+impl<S: BrokerState> Broker<S> {
     /// A queue, if there is one of that name.
-    pub fn queue(&self, vhost: &str, name: &str) -> Option<QueueInfo> {
-        self.shared.with(None, |core, now| core.inspect_queue(vhost, name, now))
+    pub fn queue(&self, vhost: &str, name: &str) -> Option<QueueInfo>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, now| core.inspect_queue(vhost, name, now))
     }
 
     /// The queues of a virtual host, by name.
-    pub fn queues(&self, vhost: &str) -> Vec<QueueInfo> {
-        self.shared.with(None, |core, now| core.inspect_queues(vhost, now))
+    pub fn queues(&self, vhost: &str) -> Vec<QueueInfo>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, now| core.inspect_queues(vhost, now))
     }
 
     /// Messages that wait in a queue, if there is one of that name.
-    pub fn queue_depth(&self, vhost: &str, name: &str) -> Option<u64> {
+    pub fn queue_depth(&self, vhost: &str, name: &str) -> Option<u64>
+    where
+        Self: HoldsState,
+    {
         self.queue(vhost, name).map(|queue| queue.ready)
     }
 
     /// Messages of a queue that were delivered and not settled, if there is one of that name.
-    pub fn unacked(&self, vhost: &str, name: &str) -> Option<u64> {
+    pub fn unacked(&self, vhost: &str, name: &str) -> Option<u64>
+    where
+        Self: HoldsState,
+    {
         self.queue(vhost, name).map(|queue| queue.unacked)
     }
 
     /// The consumers of a queue, the oldest first; none where there is no such queue.
-    pub fn consumers(&self, vhost: &str, name: &str) -> Vec<ConsumerInfo> {
+    pub fn consumers(&self, vhost: &str, name: &str) -> Vec<ConsumerInfo>
+    where
+        Self: HoldsState,
+    {
         self.queue(vhost, name).map_or_else(Vec::new, |queue| queue.consumers)
     }
 
     /// The bindings of a virtual host, by source. Those that every queue has to the default
     /// exchange are not among them.
-    pub fn bindings(&self, vhost: &str) -> Vec<BindingInfo> {
-        self.shared.with(None, |core, _| core.inspect_bindings(vhost))
+    pub fn bindings(&self, vhost: &str) -> Vec<BindingInfo>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, _| core.inspect_bindings(vhost))
     }
 
     /// The exchanges of a virtual host, by name.
-    pub fn exchanges(&self, vhost: &str) -> Vec<ExchangeInfo> {
-        self.shared.with(None, |core, _| core.inspect_exchanges(vhost))
+    pub fn exchanges(&self, vhost: &str) -> Vec<ExchangeInfo>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, _| core.inspect_exchanges(vhost))
     }
 
     /// The connections that have opened a virtual host, the oldest first.
-    pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.shared.with(None, |core, _| core.inspect_connections())
+    pub fn connections(&self) -> Vec<ConnectionInfo>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, _| core.inspect_connections())
     }
 
     /// Octets that all messages take, waiting and unsettled ones.
-    pub fn stored(&self) -> usize {
-        self.shared.with(None, |core, _| core.stored())
+    pub fn stored(&self) -> usize
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, _| core.stored())
     }
 }

@@ -12,6 +12,23 @@
 //! It keeps everything in memory, and one broker stands alone: clusters are RabbitMQ's. What it
 //! does not support it refuses with 540, never in silence.
 //!
+//! Its states are types, as a connection's are:
+//!
+#![doc = include_str!("../table/broker.svg")]
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! # use std::time::Duration;
+//! use hopmq::broker::Broker;
+//!
+//! let broker = Broker::builder().vhost("shop").build();          // Broker<Unbound>
+//! let broker = broker.listen("127.0.0.1:0").await?;              // Broker<Listening>
+//! let broker = broker.drain();                                   // Broker<Draining>
+//! let broker = broker.stopped(Duration::from_secs(5)).await;     // Broker<Stopped>
+//! assert_eq!(broker.cut(), 0);
+//! # Ok(()) }
+//! ```
+//!
 //! | Layer | Where | Holds |
 //! |---|---|---|
 //! | core | `core` | exchanges, queues, consumers: pure, without clock, socket and task |
@@ -29,31 +46,34 @@ mod core;
 mod faults;
 mod inspect;
 mod permissions;
+mod port;
 mod session;
 mod shared;
+mod state;
+mod transition;
 mod unplugged;
 
 use std::{
-    future::{Future, poll_fn},
-    io,
+    fmt, io,
+    marker::PhantomData,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    pin::pin,
-    sync::{Arc, PoisonError, atomic::Ordering},
-    task::Poll,
+    sync::PoisonError,
     time::Duration,
 };
 
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::ToSocketAddrs;
 
 pub use builder::Builder;
 pub use faults::Faults;
 pub use inspect::{BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, QueueInfo};
 pub use permissions::{Names, Permissions};
+pub use state::{
+    BrokerState, CanListen, Draining, HoldsState, IsDraining, IsListening, IsServing, IsStopped,
+    Listening, Stopped, Unbound,
+};
+pub use transition::{NotBound, Opening, Stopping};
 #[doc(hidden)]
 pub use unplugged::Unplugged;
-
-use connection::Connection;
-use shared::Shared;
 
 use crate::wire::ReplyCode;
 
@@ -61,178 +81,155 @@ use crate::wire::ReplyCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(core::ConnId);
 
-/// A broker that listens. Dropping it frees its port and ends its connections.
-#[derive(Debug)]
-pub struct Broker {
-    shared: Arc<Shared>,
-    address: SocketAddr,
-    /// Of the first user, as an address has them.
-    credentials: String,
+/// A broker, in the state `S`.
+///
+/// [`Broker::bind`] gives one that listens, in one line. Dropping it frees its ports and ends its
+/// connections.
+///
+#[doc = include_str!("../table/broker.svg")]
+pub struct Broker<S: BrokerState> {
+    inner: S::Inner,
+    state: PhantomData<fn() -> S>,
 }
 
-impl Broker {
-    /// A broker with RabbitMQ's defaults on this address; port 0 is a free one.
+impl<S: BrokerState> Broker<S> {
+    fn with_inner(inner: S::Inner) -> Self {
+        Broker { inner, state: PhantomData }
+    }
+}
+
+impl Broker<Listening> {
+    /// A broker with RabbitMQ's defaults that listens on this address; port 0 is a free one.
     ///
     /// # Errors
     /// What the operating system says where the address cannot be bound.
-    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Broker> {
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Broker<Listening>> {
         Broker::builder().bind(address).await
     }
+}
 
+impl Broker<Unbound> {
     /// A broker to be configured first.
     pub fn builder() -> Builder {
         Builder::new()
     }
+}
 
-    /// The address it was bound to first.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The address as clients on this machine take it, with the credentials of the first user
-    /// and the virtual host `/`: `amqp://guest:guest@127.0.0.1:5672`.
-    pub fn uri(&self) -> String {
-        let mut address = self.address;
-        match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        format!("amqp://{}@{address}", self.credentials)
+// The bounds stand on the methods, not on the impl block: that way the compiler tells what to do
+// next, also through `&` and `Arc`.
+impl<S: BrokerState> Broker<S> {
+    /// Binds an address, port 0 for a free one, and serves whoever connects to it. Any number of
+    /// connections may come to one port, as with RabbitMQ; a port for each would cost addresses
+    /// and firewalls, and tell nothing that a connection's id does not.
+    ///
+    /// # Errors
+    /// [`NotBound`] with the `Broker<Unbound>` to try again with.
+    #[rustfmt::skip]
+    pub fn listen<'a>(self, address: impl ToSocketAddrs + Send + 'a) -> Opening<'a> // needs an owned `Broker`: `let broker = broker.listen("127.0.0.1:0").await?;`
+    where
+        Self: CanListen,
+    {
+        Opening::new(self.into_builder(), address)
     }
 
     /// Listens on a further address, too; port 0 is a free one. Returns what was bound.
     ///
     /// # Errors
     /// What the operating system says where the address cannot be bound.
-    pub async fn listen(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-        open_port(&self.shared, address).await
+    pub fn also_listen<'a>(&self, address: impl ToSocketAddrs + Send + 'a) -> transition::Port<'a>
+    where
+        Self: IsListening,
+    {
+        transition::Port::new(&self.listening().shared, address)
+    }
+
+    /// The address it was bound to first.
+    pub fn address(&self) -> SocketAddr
+    where
+        Self: IsListening,
+    {
+        self.listening().address
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        let listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.keys().copied().collect()
+    pub fn addresses(&self) -> Vec<SocketAddr>
+    where
+        Self: IsListening,
+    {
+        let listeners = self.listening().shared.listeners.lock();
+        listeners.unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// The address as clients on this machine take it, with the credentials of the first user
+    /// and the virtual host `/`: `amqp://guest:guest@127.0.0.1:5672`.
+    pub fn uri(&self) -> String
+    where
+        Self: IsListening,
+    {
+        let running = self.listening();
+        let mut address = running.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        format!("amqp://{}@{address}", running.credentials)
     }
 
     /// Stops listening and closes every connection as RabbitMQ does when it shuts down: what is
     /// due to be sent goes out first, then connection.close with 320. The ports are free at once.
-    pub fn drain(self) -> Draining {
-        self.shared.stop_listening();
-        self.faults().close_connections(
+    #[rustfmt::skip]
+    pub fn drain(self) -> Broker<Draining> // needs an owned `Broker`: `let broker = broker.drain();`
+    where
+        Self: IsListening,
+    {
+        let running = self.into_running();
+        running.shared.stop_listening();
+        running.shared.close_connections(
             ReplyCode::CONNECTION_FORCED,
             "broker forced connection closure with reason 'shutdown'",
         );
-        Draining { broker: self }
+        Broker::with_inner(running)
     }
 
-    async fn start(
-        address: impl ToSocketAddrs,
-        shared: Shared,
-        credentials: String,
-    ) -> io::Result<Broker> {
-        let shared = Arc::new(shared);
-        let address = open_port(&shared, address).await?;
-        shared.keep(tokio::spawn(tick(Arc::clone(&shared))).abort_handle());
-        Ok(Broker { shared, address, credentials })
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.shared.stop();
-    }
-}
-
-/// A broker that has stopped listening and ends its connections. Dropping it cuts those that
-/// are left.
-#[derive(Debug)]
-#[must_use = "dropping it cuts the connections that are left"]
-pub struct Draining {
-    broker: Broker,
-}
-
-impl Draining {
-    /// Connections that have not ended yet.
-    pub fn connections(&self) -> usize {
-        self.broker.shared.connection_count()
+    /// Connections, those that have not opened a virtual host yet among them.
+    pub fn connection_count(&self) -> usize
+    where
+        Self: IsServing,
+    {
+        self.serving().shared.connection_count()
     }
 
     /// Waits until every connection has ended, and cuts those that have not within `patience`.
-    /// Returns how many had to be cut.
-    pub async fn stopped(self, patience: Duration) -> usize {
-        let shared = &self.broker.shared;
-        let mut late = pin!(tokio::time::sleep(patience));
-        poll_fn(|context| {
-            shared.emptied.heard(context);
-            if shared.connection_count() == 0 || late.as_mut().poll(context).is_ready() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        shared.connection_count()
+    #[rustfmt::skip]
+    pub fn stopped(self, patience: Duration) -> Stopping // needs an owned `Broker`: `let broker = broker.stopped(patience).await;`
+    where
+        Self: IsDraining,
+    {
+        Stopping::new(self.into_draining(), patience)
+    }
+
+    /// How many connections had to be cut, since they did not end by themselves.
+    pub fn cut(&self) -> usize
+    where
+        Self: IsStopped,
+    {
+        self.stopped_running().cut
+    }
+
+    /// A broker with the same configuration, to be bound anew. Nothing that was in memory alone
+    /// is in it.
+    #[rustfmt::skip]
+    pub fn into_unbound(self) -> Broker<Unbound> // needs an owned `Broker`: `let broker = broker.into_unbound();`
+    where
+        Self: IsStopped,
+    {
+        Broker::with_inner(Box::new(self.stopped_running().builder.clone()))
     }
 }
 
-async fn open_port(shared: &Arc<Shared>, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await?;
-    let address = listener.local_addr()?;
-    shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(address, listener);
-    shared.keep(tokio::spawn(accept(Arc::clone(shared), address)).abort_handle());
-    Ok(address)
-}
-
-/// Serves whoever connects, until the listener is taken away.
-async fn accept(shared: Arc<Shared>, address: SocketAddr) {
-    while let Some(accepted) = next(&shared, address).await {
-        match accepted {
-            Ok(_) if shared.closed.load(Ordering::Acquire) => {}
-            Ok((stream, from)) => {
-                let connection =
-                    Connection::new(Arc::clone(&shared), stream, from.ip().is_loopback());
-                let conn = connection.id();
-                let task = tokio::spawn(connection.run());
-                shared.set_task(conn, task.abort_handle());
-            }
-            // Out of file descriptors, or the client is gone already: neither ends the broker.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    }
-}
-
-async fn next(shared: &Shared, address: SocketAddr) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    poll_fn(|context| {
-        let listeners = shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        match listeners.get(&address) {
-            Some(listener) => listener.poll_accept(context).map(Some),
-            None => Poll::Ready(None),
-        }
-    })
-    .await
-}
-
-/// Does what falls due in the core.
-async fn tick(shared: Arc<Shared>) {
-    loop {
-        let due = shared.with(None, |core, now| {
-            core.handle_timeout(now);
-            core.poll_timeout()
-        });
-        shared.armed.store(due.map_or(u64::MAX, |due| due.as_nanos()), Ordering::Release);
-        let wait = Duration::from_secs(3_600);
-        let until =
-            due.map_or_else(|| tokio::time::Instant::now() + wait, |due| shared.instant(due));
-        let mut sleep = pin!(tokio::time::sleep_until(until));
-        poll_fn(|context| {
-            let rung = shared.clock.heard(context);
-            if rung || sleep.as_mut().poll(context).is_ready() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+impl<S: BrokerState> fmt::Debug for Broker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Broker<{}>", S::NAME)
     }
 }

@@ -16,10 +16,13 @@ use tokio::{net::TcpListener, task::AbortHandle, time::Instant};
 
 use super::{
     bell::Bell,
-    core::{ConnId, Core},
+    core::{ConnId, Core, Refusal},
     session::Terms,
 };
-use crate::fsm::Time;
+use crate::{
+    fsm::Time,
+    wire::{MethodId, ReplyCode},
+};
 
 /// The core and what is around it.
 #[derive(Debug)]
@@ -167,6 +170,16 @@ impl Shared {
     /// Frees the ports.
     pub(super) fn stop_listening(&self) {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Closes every open connection with a code and a text.
+    pub(super) fn close_connections(&self, code: ReplyCode, text: &str) {
+        self.with(None, |core, now| {
+            let open: Vec<ConnId> = core.connections().collect();
+            for conn in open {
+                core.close_connection(conn, Refusal::new(code, text), MethodId::default(), now);
+            }
+        });
     }
 
     /// Wakes the tasks of all connections.

@@ -13,7 +13,10 @@ use std::{
 
 use hopmq::{
     Chan, Config, Confirming, Conn, Connected, Consumer, Delivery, Direct, Exchange, Message, Open,
-    Queue, Received, broker::Broker, exchange::DefaultExchange, queue::QueueKind,
+    Queue, Received,
+    broker::{Broker, Listening},
+    exchange::DefaultExchange,
+    queue::QueueKind,
 };
 
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -67,7 +70,7 @@ pub(crate) struct Place {
 
 struct Inner {
     config: Config,
-    broker: Option<Broker>,
+    broker: Option<Broker<Listening>>,
     prefix: String,
     names: Mutex<Vec<String>>,
 }
@@ -91,7 +94,7 @@ pub(crate) async fn on_rabbitmq<F: Future<Output = Outcome> + 'static>(
 }
 
 impl Place {
-    fn new(config: Config, broker: Option<Broker>) -> Self {
+    fn new(config: Config, broker: Option<Broker<Listening>>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +139,7 @@ impl Place {
     }
 
     /// The embedded broker, for what only that can be told to do.
-    pub(crate) fn broker(&self) -> &Broker {
+    pub(crate) fn broker(&self) -> &Broker<Listening> {
         self.inner.broker.as_ref().expect("a behaviour of the embedded broker alone")
     }
 

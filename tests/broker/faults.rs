@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hopmq::{
-    broker::Broker,
+    broker::{Broker, Listening},
     wire::{
         FieldTable, RawTable, ReplyCode,
         method::{basic, confirm, connection, queue},
@@ -12,7 +12,7 @@ use hopmq::{
 
 use crate::raw::{Raw, short};
 
-async fn confirming() -> (Broker, Raw) {
+async fn confirming() -> (Broker<Listening>, Raw) {
     let broker = Broker::bind("127.0.0.1:0").await.unwrap();
     let mut raw = Raw::connect(&broker).await;
     raw.declare(1, "q", &FieldTable::new()).await;

@@ -1,7 +1,7 @@
 //! From a publish to a settled delivery.
 
 use hopmq::{
-    broker::Broker,
+    broker::{Broker, Listening},
     wire::{
         FieldTable, Method, RawTable,
         method::{basic, confirm, exchange, queue},
@@ -10,7 +10,7 @@ use hopmq::{
 
 use crate::raw::{Raw, short};
 
-async fn broker() -> Broker {
+async fn broker() -> Broker<Listening> {
     Broker::bind("127.0.0.1:0").await.unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::{fmt::Debug, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use hopmq::{
-    broker::Broker,
+    broker::{Broker, Listening},
     wire::{
         ContentHeader, Decoder, FieldTable, FrameKind, Method, MethodFrame, PROTOCOL_HEADER,
         RawTable, ShortStr, Value, encode, method,
@@ -69,7 +69,7 @@ impl Content {
 
 impl Raw {
     /// A socket, and nothing said.
-    pub(crate) async fn dial(broker: &Broker) -> Raw {
+    pub(crate) async fn dial(broker: &Broker<Listening>) -> Raw {
         Raw::dial_address(broker.address()).await
     }
 
@@ -85,14 +85,14 @@ impl Raw {
     }
 
     /// A connection to the virtual host `/` with channel 1 open.
-    pub(crate) async fn connect(broker: &Broker) -> Raw {
+    pub(crate) async fn connect(broker: &Broker<Listening>) -> Raw {
         let mut raw = Raw::open(broker).await;
         raw.open_channel(1).await;
         raw
     }
 
     /// A connection to the virtual host `/`.
-    pub(crate) async fn open(broker: &Broker) -> Raw {
+    pub(crate) async fn open(broker: &Broker<Listening>) -> Raw {
         Raw::dial(broker).await.log_in().await
     }
 

@@ -1,7 +1,7 @@
 //! What RabbitMQ refuses is refused with its codes and texts.
 
 use hopmq::{
-    broker::Broker,
+    broker::{Broker, Listening},
     wire::{
         FieldTable, RawTable,
         method::{basic, channel, confirm, queue, tx},
@@ -10,7 +10,7 @@ use hopmq::{
 
 use crate::raw::{Raw, short};
 
-async fn connect() -> (Broker, Raw) {
+async fn connect() -> (Broker<Listening>, Raw) {
     let broker = Broker::bind("127.0.0.1:0").await.unwrap();
     let raw = Raw::connect(&broker).await;
     (broker, raw)

@@ -12,7 +12,7 @@ const SHUTDOWN: &str =
 #[tokio::test]
 async fn one_broker_listens_on_several_ports() {
     let broker = Broker::bind("127.0.0.1:0").await.unwrap();
-    let second = broker.listen("127.0.0.1:0").await.unwrap();
+    let second = broker.also_listen("127.0.0.1:0").await.unwrap();
     assert_eq!(broker.addresses().len(), 2);
     let mut one = Raw::connect(&broker).await;
     let mut other = Raw::dial_address(second).await.log_in().await;
@@ -43,17 +43,17 @@ async fn draining_sends_what_is_due_and_then_closes() {
     for _ in 0..10 {
         assert_eq!(raw.content().await.body.len(), 20_000);
     }
-    assert_eq!(draining.connections(), 1);
+    assert_eq!(draining.connection_count(), 1);
     let stopped = tokio::spawn(draining.stopped(Duration::from_secs(5)));
     raw.connection_closes(320, SHUTDOWN).await;
-    assert_eq!(stopped.await.unwrap(), 0);
+    assert_eq!(stopped.await.unwrap().cut(), 0);
 }
 
 #[tokio::test]
 async fn who_does_not_answer_is_cut() {
     let broker = Broker::bind("127.0.0.1:0").await.unwrap();
     let mut raw = Raw::connect(&broker).await;
-    assert_eq!(broker.drain().stopped(Duration::from_millis(100)).await, 1);
+    assert_eq!(broker.drain().stopped(Duration::from_millis(100)).await.cut(), 1);
     raw.method().await;
     raw.ends().await;
 }

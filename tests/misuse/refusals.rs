@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use hopmq::{
     Config, Conn, ConnectionState, Error, Exchange, Queue, Uri,
-    broker::Broker,
+    broker::{Broker, Listening},
     fsm::supervisor::{Backoff, Policy},
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-fn config(broker: &Broker) -> Config {
+fn config(broker: &Broker<Listening>) -> Config {
     let millis = Duration::from_millis;
     let backoff = Backoff::exponential(millis(5), millis(50));
     let policy = Policy { backoff, breaker: None, ..Policy::default() };

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use hopmq::{
     Chan, Config, Conn, Connected, Error, Exchange, Limits, Message, Open, Queue, Topic, Uri,
-    UsageError, broker::Broker,
+    UsageError,
+    broker::{Broker, Listening},
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// A connection that publishes bodies of up to eight bytes, with a channel.
-async fn connect(broker: &Broker) -> Result<(Conn<Connected>, Chan<Open>), Error> {
+async fn connect(broker: &Broker<Listening>) -> Result<(Conn<Connected>, Chan<Open>), Error> {
     let uri: Uri = broker.uri().parse().expect("the broker's own address");
     let mut limits = Limits::default();
     limits.body_size = 8;

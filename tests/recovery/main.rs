@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use hopmq::{
     Chan, Config, Confirming, Conn, Connected, ConnectionState, Error, Exchange, Queue, Topic,
     Unconfirmed, Uri,
-    broker::Broker,
+    broker::{Broker, Listening},
     fsm::supervisor::{Backoff, Policy},
 };
 
@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 /// Every wait of a test ends.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn config(broker: &Broker) -> Config {
+fn config(broker: &Broker<Listening>) -> Config {
     let millis = Duration::from_millis;
     Config::from(broker.uri().parse::<Uri>().expect("the broker's own address")).recovery(Policy {
         backoff: Backoff::exponential(millis(5), millis(50)),
@@ -23,7 +23,7 @@ fn config(broker: &Broker) -> Config {
     })
 }
 
-async fn connected(broker: &Broker) -> Result<Conn<Connected>> {
+async fn connected(broker: &Broker<Listening>) -> Result<Conn<Connected>> {
     Ok(Conn::new(config(broker)).connect().await?)
 }
 

@@ -3,7 +3,10 @@
 
 use std::{error::Error, time::Duration};
 
-use hopmq::{Conn, Connected, Uri, broker::Broker};
+use hopmq::{
+    Conn, Connected, Uri,
+    broker::{Broker, Listening},
+};
 
 mod any;
 mod batch;
@@ -43,7 +46,7 @@ async fn connect(uri: &str) -> Result<Conn<Connected>> {
 }
 
 /// A broker of a test's own, and a connection to it.
-async fn embedded() -> Result<(Broker, Conn<Connected>)> {
+async fn embedded() -> Result<(Broker<Listening>, Conn<Connected>)> {
     let broker = Broker::bind("127.0.0.1:0").await?;
     let conn = connect(&broker.uri()).await?;
     Ok((broker, conn))

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use hopmq::{
     Chan, Closed, Confirming, Conn, Connected, Disconnected, Open, Transactional,
+    broker::{
+        Broker, CanListen, Draining, HoldsState, IsDraining, IsListening, IsServing, IsStopped,
+        Listening, Stopped, Unbound,
+    },
     capability::{
         CanConnect, CanReopen, CanSelectMode, HasReturns, InConfirmMode, InPlainMode,
         InTransactionMode, IsConnected, IsOpen,
@@ -62,6 +66,9 @@ pub(crate) fn facts() -> Vec<Fact> {
     facts!(facts: Chan in [Open, Confirming, Transactional, Closed] has [
         CanConnect, IsConnected, IsOpen, CanSelectMode, InConfirmMode, InTransactionMode,
         InPlainMode, HasReturns, CanReopen,
+    ]);
+    facts!(facts: Broker in [Unbound, Listening, Draining, Stopped] has [
+        CanListen, IsListening, IsServing, IsDraining, HoldsState, IsStopped,
     ]);
     facts
 }

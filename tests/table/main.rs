@@ -15,10 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hopmq::table::{CHAN, CONN, Table};
+use hopmq::table::{BROKER, CHAN, CONN, Table};
 
 /// Every handle with states.
-const TABLES: [Table; 2] = [CONN, CHAN];
+const TABLES: [Table; 3] = [CONN, CHAN, BROKER];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

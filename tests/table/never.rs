@@ -75,8 +75,14 @@ const NEVER: &[Never] = &[
         &["publish"],
         "https://www.rabbitmq.com/docs/confirms: without confirm.select the broker confirms nothing",
     ),
+    never("Broker", "Unbound", &["uri", "drain", "stopped", "faults", "queues"], NO_PORT),
+    never("Broker", "Listening", &["listen", "stopped", "cut", "into_unbound"], "drained first"),
+    never("Broker", "Draining", &["listen", "also_listen", "uri", "drain"], DRAINS),
+    never("Broker", "Stopped", &["also_listen", "uri", "drain", "stopped", "faults"], DRAINS),
 ];
 
+const NO_PORT: &str = "what has no port has no connection, and nothing was declared";
+const DRAINS: &str = "a port is freed once, and whoever came to it is told";
 const ALREADY_OPEN: &str = "AMQP 0-9-1, 1.5.2.1 channel.open, rule \"state\": \"The client MUST NOT use this method on an already-opened channel\"";
 const NOT_TRANSACTED: &str = "AMQP 0-9-1, 1.9.2.3 tx.commit and 1.9.2.5 tx.rollback, rule \"transacted\": \"MUST NOT use ... on non-transacted channels\"";
 const ONE_MODE: &str = "https://www.rabbitmq.com/docs/confirms: \"A transactional channel cannot be put into confirm mode and once a channel is in confirm mode, it cannot be made transactional\"";

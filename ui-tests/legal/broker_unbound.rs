@@ -1,0 +1,7 @@
+//! What a `Broker<Unbound>` can do.
+
+use hopmq::broker::*;
+
+async fn listen(broker: Broker<Unbound>) -> Option<Broker<Listening>> {
+    broker.listen("127.0.0.1:0").await.ok()
+}

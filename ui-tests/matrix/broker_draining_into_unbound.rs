@@ -1,0 +1,9 @@
+//! A `Broker<Draining>` has no `into_unbound`: it takes a `Broker<Stopped>`.
+
+use hopmq::broker::*;
+
+async fn wrong(broker: Broker<Draining>) {
+    let _ = broker.into_unbound();
+}
+
+fn main() {}

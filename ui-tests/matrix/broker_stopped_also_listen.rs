@@ -1,0 +1,9 @@
+//! A `Broker<Stopped>` has no `also_listen`: it takes a `Broker<Listening>`.
+
+use hopmq::broker::*;
+
+async fn wrong(broker: Broker<Stopped>) {
+    let _ = broker.also_listen("127.0.0.1:0").await;
+}
+
+fn main() {}

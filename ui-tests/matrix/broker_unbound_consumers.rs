@@ -1,0 +1,9 @@
+//! A `Broker<Unbound>` has no `consumers`: it takes a `Broker<Listening>`, `Broker<Draining>` or `Broker<Stopped>`.
+
+use hopmq::broker::*;
+
+async fn wrong(broker: Broker<Unbound>) {
+    let _ = broker.consumers("/", "inbox");
+}
+
+fn main() {}

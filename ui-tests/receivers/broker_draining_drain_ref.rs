@@ -1,0 +1,9 @@
+//! A `Broker<Draining>` behind a reference has no `drain`: the advice is the same as for an owned one.
+
+use hopmq::broker::*;
+
+async fn wrong(broker: &Broker<Draining>) {
+    let _ = broker.drain();
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! A `Broker<Draining>` in an `Arc` has no `uri`: the advice is the same as for an owned one.
+
+use std::sync::Arc;
+
+use hopmq::broker::*;
+
+async fn wrong(broker: Arc<Broker<Draining>>) {
+    let _ = broker.uri();
+}
+
+fn main() {}

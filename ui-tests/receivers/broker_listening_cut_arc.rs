@@ -1,0 +1,11 @@
+//! A `Broker<Listening>` in an `Arc` has no `cut`: the advice is the same as for an owned one.
+
+use std::sync::Arc;
+
+use hopmq::broker::*;
+
+async fn wrong(broker: Arc<Broker<Listening>>) {
+    let _ = broker.cut();
+}
+
+fn main() {}

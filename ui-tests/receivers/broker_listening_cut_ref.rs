@@ -1,0 +1,9 @@
+//! A `Broker<Listening>` behind a reference has no `cut`: the advice is the same as for an owned one.
+
+use hopmq::broker::*;
+
+async fn wrong(broker: &Broker<Listening>) {
+    let _ = broker.cut();
+}
+
+fn main() {}

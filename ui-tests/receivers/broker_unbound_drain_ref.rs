@@ -1,0 +1,9 @@
+//! A `Broker<Unbound>` behind a reference has no `drain`: the advice is the same as for an owned one.
+
+use hopmq::broker::*;
+
+async fn wrong(broker: &Broker<Unbound>) {
+    let _ = broker.drain();
+}
+
+fn main() {}
