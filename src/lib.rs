@@ -56,6 +56,8 @@ pub mod guide;
 #[cfg(feature = "client")]
 mod handle;
 #[cfg(feature = "client")]
+mod interruption;
+#[cfg(feature = "client")]
 mod message;
 #[cfg(feature = "client")]
 mod name;
@@ -126,9 +128,13 @@ pub use exchange::{Direct, Exchange, ExchangeDeclaration, Fanout, Headers, Route
 #[cfg(feature = "client")]
 pub use find::Find;
 #[cfg(feature = "client")]
+pub use interruption::{Interruption, Interruptions, Missed};
+#[cfg(feature = "client")]
 pub use message::{Message, MessageProperties, Received, ReplyName, ReplyTo};
 #[cfg(feature = "client")]
 pub use name::{Declare, Name, Passive};
+#[cfg(feature = "client")]
+pub use proto::WhenCancelled;
 #[cfg(feature = "client")]
 pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
 #[cfg(feature = "client")]

@@ -127,7 +127,8 @@ pub struct ConnectionStats {
     pub replayed: u64,
     /// Publishes that the broker has not answered yet.
     pub unconfirmed: usize,
-    /// Entities that could not be declared again in the last recovery, with the broker's answer.
+    /// Entities that could not be declared again yet, with the broker's answer. They are tried again
+    /// with the policy's backoff; meanwhile the connection is degraded.
     pub not_recovered: Vec<NotRecovered>,
     /// The last failure.
     pub last_error: Option<Error>,
@@ -143,7 +144,7 @@ impl ConnectionStats {
             machine: connection.supervisor().stats(now),
             replayed: connection.replayed(),
             unconfirmed: connection.unconfirmed(),
-            not_recovered: connection.not_recovered().to_vec(),
+            not_recovered: connection.not_recovered(),
             last_error: connection
                 .last_cause()
                 .map(|cause| Error::from_cause(cause, last_error.clone())),

@@ -25,6 +25,8 @@ pub(super) struct Core {
     pub(super) topology: Topology,
     /// Queues that a consumer of ours has just left.
     pub(super) consumers_left: Vec<ShortString>,
+    /// A consumer has begun to wait for its queue.
+    pub(super) queues_are_away: bool,
     /// Messages that were published again after a cut.
     pub(super) replayed: u64,
     /// Consumers that hold more than they may.
@@ -50,6 +52,7 @@ impl Core {
             gate: Vec::new(),
             topology: Topology::default(),
             consumers_left: Vec::new(),
+            queues_are_away: false,
             replayed: 0,
             behind: 0,
             paused_since: None,

@@ -254,6 +254,20 @@ impl Connection {
         }
     }
 
+    /// What interrupted a consumer next, after the `cursor`th that was noted; nothing when it has
+    /// ended. `waiter` gives nothing when it is already queued and not yet woken.
+    pub fn poll_interruption(
+        &mut self,
+        key: ConsumerKey,
+        cursor: &mut u64,
+        waiter: impl FnOnce() -> Option<WaiterId>,
+    ) -> Poll<Option<Interruption>> {
+        match self.channels.get_mut(key.channel) {
+            Some(channel) => channel.poll_interruption(key.number, cursor, waiter),
+            None => Poll::Ready(None),
+        }
+    }
+
     /// The owner of a consumer is gone. It is cancelled; then `rest`, which its owner had not handed
     /// out, goes back to the queue with what has arrived since.
     pub fn drop_consumer(&mut self, now: Time, key: ConsumerKey, rest: VecDeque<Arrival>) {
