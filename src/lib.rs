@@ -107,7 +107,7 @@ pub use confirm::{Confirm, ConfirmError};
 #[cfg(feature = "client")]
 pub use confirms::{AllConfirms, Confirms};
 #[cfg(feature = "client")]
-pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected, Ended};
+pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected};
 #[cfg(feature = "client")]
 pub use consumer::{
     AutomaticConsumer, Consumable, Consume, ConsumeAutomatically, Consumer, DEFAULT_PREFETCH,
@@ -153,4 +153,6 @@ pub use uri::{Uri, UriError, UriPart};
 #[cfg(feature = "client")]
 pub use usage::UsageError;
 #[cfg(feature = "client")]
-pub use watch::{ConnectionState, ConnectionStats, StateChange, StateChanges};
+pub use watch::{
+    Blocked, ConnectionState, ConnectionStats, Ended, StateChange, StateChanges, Unblocked,
+};

@@ -21,6 +21,8 @@ pub(super) struct Core {
     pub(super) wakes: Wakes,
     /// Publishers that wait for room in the batch, for unblocking, or for recovery.
     pub(super) gate: Vec<WaiterId>,
+    /// Whoever waits for a change of the connection's state, for a block, or for an end.
+    pub(super) watchers: Vec<WaiterId>,
     /// What this connection declared.
     pub(super) topology: Topology,
     /// Queues that a consumer of ours has just left.
@@ -50,6 +52,7 @@ impl Core {
             calls: Calls::default(),
             wakes: Wakes::new(),
             gate: Vec::new(),
+            watchers: Vec::new(),
             topology: Topology::default(),
             consumers_left: Vec::new(),
             queues_are_away: false,

@@ -9,10 +9,13 @@ mod channels;
 mod connecting;
 mod consuming;
 mod dropping;
+mod events;
 mod exchanges;
 mod faults;
 mod limits;
 mod lossless;
+#[path = "../node/mod.rs"]
+mod node;
 mod ordering;
 mod proxy;
 mod publishing;

@@ -387,6 +387,7 @@ impl Channel {
         }
         self.ended = Some(cause.clone());
         let wakes = &mut core.wakes;
+        wakes.append(&mut core.watchers);
         if let Some(call) = self.opening.take() {
             core.calls.answer(call, Err(CallError::Ended(cause.clone())), wakes);
         }

@@ -183,7 +183,7 @@ impl Connection {
     /// Whoever waited in a line is gone.
     pub fn forget_waiter(&mut self, waiter: WaiterId) {
         self.core.gate.retain(|waiting| *waiting != waiter);
-        self.watchers.retain(|waiting| *waiting != waiter);
+        self.core.watchers.retain(|waiting| *waiting != waiter);
         for channel in self.channels.iter_mut() {
             channel.forget_waiter(waiter);
         }
@@ -301,8 +301,8 @@ impl Connection {
         }
     }
 
-    /// Wakes the waiter at the next change of state, block or end.
+    /// Wakes the waiter at the next change of state, block, or end of a channel.
     pub fn watch(&mut self, waiter: WaiterId) {
-        self.watchers.push(waiter);
+        self.core.watchers.push(waiter);
     }
 }

@@ -129,7 +129,6 @@ pub struct Connection {
     mending: Mending,
     reports: VecDeque<EntityReport>,
     renamed: VecDeque<(ShortString, ShortString)>,
-    watchers: Vec<WaiterId>,
     actions: VecDeque<Action>,
 }
 
@@ -162,7 +161,6 @@ impl Connection {
             mending: Mending::default(),
             reports: VecDeque::new(),
             renamed: VecDeque::new(),
-            watchers: Vec::new(),
             actions: VecDeque::new(),
             settings: Arc::new(settings),
         }
