@@ -1,6 +1,6 @@
 //! What is measured: workloads, and the one trait that every client implements to take part.
 
-use std::{error::Error, fmt};
+use std::{env, error::Error, fmt};
 
 use crate::meter::Meter;
 
@@ -22,7 +22,7 @@ pub enum Workload {
     Consume,
     /// Consume and ack each delivery, with a prefetch of [`WINDOW`].
     ConsumeAck,
-    /// [`TASKS`] tasks with a channel each publish and await the confirm.
+    /// So many tasks as [`tasks`] says, with a channel each, publish and await the confirm.
     Tasks,
     /// Connect and close.
     Connect,
@@ -45,8 +45,10 @@ pub enum Workload {
 /// How many messages are unconfirmed, or unsettled, at most.
 pub const WINDOW: u16 = 1000;
 
-/// Tasks of [`Workload::Tasks`].
-pub const TASKS: u16 = 64;
+/// Tasks of [`Workload::Tasks`]; `run --tasks` tells all processes.
+pub fn task_count() -> u16 {
+    env::var("HOPMQ_BENCH_TASKS").ok().and_then(|tasks| tasks.parse().ok()).unwrap_or(64)
+}
 
 /// How long a consumer takes nothing in [`Workload::Stall`], in milliseconds.
 pub const STALL_MS: u64 = 500;
@@ -92,15 +94,17 @@ impl Workload {
     }
 
     /// The name in the report.
-    pub fn title(self) -> &'static str {
-        match self {
+    pub fn title(self) -> String {
+        let title = match self {
             Workload::Publish => "publish",
             Workload::Confirm => "publish + confirm, window 1000",
             Workload::ConfirmSingly => "the same, confirmed one by one",
             Workload::RoundTrip => "publish + confirm one at a time, one core",
             Workload::Consume => "consume, automatic ack",
             Workload::ConsumeAck => "consume + ack each",
-            Workload::Tasks => "64 tasks, a channel each, publish + confirm",
+            Workload::Tasks => {
+                return format!("{} tasks, a channel each, publish + confirm", task_count());
+            }
             Workload::Connect => "connect and close",
             Workload::OpenChannel => "open a channel",
             Workload::IdleConnection => "idle connection",
@@ -109,7 +113,8 @@ impl Workload {
             Workload::RabbitConfirm => "RabbitMQ: publish + confirm, window 1000",
             Workload::EndToEnd => "RabbitMQ: end to end, confirms and acks",
             Workload::Rpc => "RabbitMQ: RPC over direct reply-to",
-        }
+        };
+        title.to_owned()
     }
 
     pub fn named(name: &str) -> Option<Self> {
@@ -172,7 +177,7 @@ impl Job {
     }
 
     pub fn per_task(&self) -> u64 {
-        (self.count / u64::from(TASKS)).max(1)
+        (self.count / u64::from(task_count())).max(1)
     }
 }
 

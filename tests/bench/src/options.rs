@@ -38,6 +38,7 @@ usage: tests/bench/run [OPTION...]
                        rabbitmq-confirm, rabbitmq-end-to-end, rabbitmq-rpc
   --peers A,B          these peers: raw, hopmq, hopmq-2-threads, librabbitmq, amqprs, lapin-pipelined, lapin
   --size N,M           these body sizes: 16, 1024, 65536, 1048576
+  --tasks N            tasks of the workload of that name (64), to see how cost grows with them
   --rounds N           interleaved rounds (5)
   --seconds S          length of one measurement (0.5)
   --no-probe           do not count allocations and system calls

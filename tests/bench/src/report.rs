@@ -192,7 +192,7 @@ fn table<'a>(
 
 pub fn title(row: &Row) -> String {
     let size = match row.cell.size {
-        0 => return row.cell.workload.title().to_owned(),
+        0 => return row.cell.workload.title(),
         size if size >= 1024 * 1024 => format!("{} MiB", size / 1024 / 1024),
         size if size >= 1024 => format!("{} KiB", size / 1024),
         size => format!("{size} B"),

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
 
 use crate::{
-    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, TASKS, WINDOW, Workload},
+    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, WINDOW, Workload, task_count},
     meter::Meter,
     peers,
 };
@@ -214,7 +214,7 @@ async fn ack_all(channel: &Channel, mut deliveries: Deliveries, count: u64) -> R
 async fn tasks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let conn = connect(job).await?;
     let mut channels = Vec::new();
-    for _ in 0..TASKS {
+    for _ in 0..task_count() {
         let channel = conn.open_channel(None).await?;
         let confirmed = confirming(&channel).await?;
         channels.push((channel, confirmed));

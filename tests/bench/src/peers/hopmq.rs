@@ -13,7 +13,7 @@ use hopmq::{
 };
 
 use crate::{
-    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, TASKS, WINDOW, Workload},
+    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, WINDOW, Workload, task_count},
     meter::Meter,
     peers,
 };
@@ -198,7 +198,7 @@ async fn ack_all(
 async fn tasks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let conn = connect(job).await?;
     let mut channels = Vec::new();
-    for _ in 0..TASKS {
+    for _ in 0..task_count() {
         channels.push(conn.open_channel().await?.confirm_select().await?);
     }
     meter.start();

@@ -21,7 +21,7 @@ use lapin::{
 };
 
 use crate::{
-    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, TASKS, WINDOW, Workload},
+    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, WINDOW, Workload, task_count},
     meter::Meter,
     peers,
 };
@@ -236,7 +236,7 @@ async fn consume(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
 async fn tasks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let conn = connect(job).await?;
     let mut channels = Vec::new();
-    for _ in 0..TASKS {
+    for _ in 0..task_count() {
         let channel = conn.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         channels.push(channel);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, TASKS, WINDOW, Workload},
+    job::{CONFIRM_SINGLY, Failure, Job, Peer, QUEUE, STALL_MS, WINDOW, Workload, task_count},
     meter::Meter,
 };
 
@@ -236,16 +236,16 @@ fn consume(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
 /// It has no tasks: one message on each channel, then an ack from each.
 fn tasks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let (conn, body) = (Connection::connect(job)?, job.body());
-    for channel in 1..=TASKS {
+    for channel in 1..=task_count() {
         conn.open_channel(channel)?;
         conn.confirm_select(channel)?;
     }
     meter.start();
     for _ in 0..job.per_task() {
-        for channel in 1..=TASKS {
+        for channel in 1..=task_count() {
             conn.publish(channel, "bench", &body)?;
         }
-        for _ in 1..=TASKS {
+        for _ in 1..=task_count() {
             conn.wait_ack()?;
         }
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::{
     frames::{self, Fields},
-    job::{CONFIRM_SINGLY, Failure, Job, Peer, TASKS, WINDOW, Workload},
+    job::{CONFIRM_SINGLY, Failure, Job, Peer, WINDOW, Workload, task_count},
     meter::Meter,
     peers::raw::link::Link,
 };
@@ -160,7 +160,7 @@ fn consume_ack(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
 fn tasks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let mut link = Link::connect(job.port)?;
     let mut block = Vec::new();
-    for channel in 1..=TASKS {
+    for channel in 1..=task_count() {
         link.open_channel(channel)?;
         link.call(channel, (85, 10), |out| out.push(0))?;
         frames::publish(&mut block, channel, "bench", &job.body());
@@ -169,7 +169,7 @@ fn tasks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     for _ in 0..job.per_task() {
         link.send(&block)?;
         let mut confirmed = 0;
-        while confirmed < TASKS {
+        while confirmed < task_count() {
             link.read(|_, id, _| confirmed += u16::from(id == (60, 80)))?;
         }
     }
