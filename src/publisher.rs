@@ -69,6 +69,11 @@ impl Publisher {
         Publish::on(&self.chan, exchange, route, message.into())
     }
 
+    /// Whether it publishes on this very channel.
+    pub(crate) fn is_on(&self, chan: &Arc<ChanInner>) -> bool {
+        Arc::ptr_eq(&self.chan, chan)
+    }
+
     /// Why the channel ended, if it has. Then every publish says the same.
     pub fn close_reason(&self) -> Option<Error> {
         self.chan.handle.channel_ended(self.chan.key)

@@ -199,6 +199,9 @@ impl Request {
 
     /// Sends the reply and waits until the broker has taken it; then the request is acked.
     ///
+    /// A direct reply on the channel that the request came on takes the ack with it: in order, so
+    /// that no request is settled whose reply did not get through.
+    ///
     /// The reply's correlation id is the request's. When the reply's queue is gone, the request is
     /// acked all the same: [`Replied::NobodyWaits`].
     ///
@@ -242,28 +245,37 @@ impl PendingReply {
         let mut publish = replies.publish(&default, &address, reply);
         // Mandatory, so that the broker returns a reply whose queue is gone. RabbitMQ returns every
         // mandatory direct reply, also one that it has delivered.
-        if !address.as_str().starts_with(DIRECT_REPLY_TO) {
+        let is_direct = address.as_str().starts_with(DIRECT_REPLY_TO);
+        if !is_direct {
             publish = publish.mandatory();
         }
-        let sent = publish.await;
-        let outcome = match sent.map_err(ReplyError::NotSent) {
-            Ok(confirm) => match confirm.await {
-                Ok(()) => Ok(Replied::Taken),
-                Err(error) if matches!(error.reason(), Unconfirmed::Returned { .. }) => {
-                    Ok(Replied::NobodyWaits)
-                }
-                Err(error) => Err(ReplyError::Unconfirmed(error)),
-            },
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(replied) => receipt.ack().map(|()| replied).map_err(ReplyError::Unsettled),
+        let confirm = match publish.await {
+            Ok(confirm) => confirm,
             Err(error) => {
                 // On a dead channel the broker has put it back already.
                 let _ = receipt.requeue();
-                Err(error)
+                return Err(ReplyError::NotSent(error));
             }
-        }
+        };
+        // The broker handles a channel's methods in order: an ack right behind a direct reply, which
+        // no queue keeps, is as safe as one that waits for the confirm, and they leave together.
+        let (receipt, acked) = match is_direct && replies.is_on(receipt.chan()) {
+            true => (None, receipt.ack()),
+            false => (Some(receipt), Ok(())),
+        };
+        let replied = match confirm.await {
+            Ok(()) => Replied::Taken,
+            Err(error) if matches!(error.reason(), Unconfirmed::Returned { .. }) => {
+                Replied::NobodyWaits
+            }
+            Err(error) => {
+                // As above.
+                let _ = receipt.map(Receipt::requeue);
+                return Err(ReplyError::Unconfirmed(error));
+            }
+        };
+        let acked = receipt.map_or(acked, Receipt::ack);
+        acked.map(|()| replied).map_err(ReplyError::Unsettled)
     }
 
     /// See [`Request::reject`].

@@ -67,6 +67,38 @@ async fn replies_may_come_in_any_order(conn: Conn<Connected>) -> Result {
     Ok(())
 }
 
+async fn an_answered_request_is_settled_also_where_the_reply_takes_the_ack_along(
+    conn: Conn<Connected>,
+) -> Result {
+    let asking = client(&conn).await?;
+    let default = Exchange::default_exchange();
+    // On the channel that the request came on, and on another.
+    for is_same in [true, false] {
+        let chan = conn.open_channel().await?.confirm_select().await?;
+        let queue = chan.declare(Queue::server_named()).await?;
+        let replies = match is_same {
+            true => chan.publisher(),
+            false => conn.open_channel().await?.confirm_select().await?.publisher(),
+        };
+        let mut responder = Responder::new(chan.consume(&queue).await?, replies);
+        let call = asking.call(&default, &queue, *b"?").within(LONG);
+        let answering = async {
+            let request = responder.next().await.ok_or("the consumer ended")??;
+            Result::Ok(request.reply(*b"!").await?)
+        };
+        let (reply, replied) = tokio::join!(call, answering);
+        assert_eq!(reply?.body().into_bytes(), b"!"[..]);
+        assert_eq!(replied?, Replied::Taken);
+
+        // What is unsettled when its channel closes goes back to the queue.
+        drop(responder);
+        chan.close().await?;
+        let other = conn.open_channel().await?;
+        assert_eq!(other.counts(&queue).await?.messages, 0, "on the same channel: {is_same}");
+    }
+    Ok(())
+}
+
 async fn a_request_that_no_queue_takes_fails_at_once(conn: Conn<Connected>) -> Result {
     let client = client(&conn).await?;
     let default = Exchange::default_exchange();
@@ -252,6 +284,7 @@ async fn a_client_lives_through_a_cut() -> Result {
 on_both_brokers!(
     many_calls_at_once_get_their_own_replies,
     replies_may_come_in_any_order,
+    an_answered_request_is_settled_also_where_the_reply_takes_the_ack_along,
     a_request_that_no_queue_takes_fails_at_once,
     a_late_reply_is_ignored_and_counted,
     further_calls_wait_for_a_place,

@@ -295,10 +295,9 @@ async fn end_to_end(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
 async fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let (serving, chan) = open(job).await?;
     let queue = declare(&chan, QUEUE).await?;
-    let requests = chan.consume(&queue).await?;
-    let publisher = serving.open_channel().await?.confirm_select().await?.publisher();
+    let chan = chan.confirm_select().await?;
+    let responder = Responder::new(chan.consume(&queue).await?, chan.publisher());
     let answer = body(job);
-    let responder = Responder::new(requests, publisher);
     let task = tokio::spawn(responder.serve(move |_| {
         let answer = answer.clone();
         async move { Message::new(answer) }
