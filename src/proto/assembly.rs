@@ -120,18 +120,26 @@ impl Assembly {
         Ok(None)
     }
 
-    /// A piece of a body arrived; gives the message when it is the last.
+    /// A piece of a body arrived, which ends its frame or not; gives the message when it is the last.
     ///
     /// # Errors
     /// When no body was awaited, or less of it.
-    pub fn body(&mut self, channel: u16, piece: Bytes) -> Result<Option<Content>, Violation> {
+    pub fn body(
+        &mut self,
+        channel: u16,
+        piece: Bytes,
+        ends: bool,
+    ) -> Result<Option<Content>, Violation> {
         let Assembly::AwaitBody(partial) = self else {
             return Err(self.unexpected(channel, "a body"));
         };
-        partial.remaining = partial
-            .remaining
-            .checked_sub(piece.len() as u64)
-            .ok_or(Violation::BodyTooLong(channel))?;
+        // A frame that goes on has at least one more octet: that it is too long shows now, and
+        // must, lest it depend on how the octets arrive whether the message is delivered.
+        let size = piece.len() as u64 + u64::from(!ends);
+        if size > partial.remaining {
+            return Err(Violation::BodyTooLong(channel));
+        }
+        partial.remaining -= piece.len() as u64;
         if piece.is_empty() {
             partial.empty_frames += 1;
             if partial.empty_frames > EMPTY_FRAMES_MAX {

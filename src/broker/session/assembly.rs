@@ -81,20 +81,24 @@ impl Assembly {
         .step())
     }
 
-    /// Takes a piece of the body.
-    pub(super) fn body(self, piece: Bytes) -> Result<Step, Hard> {
+    /// Takes a piece of the body, which ends its frame or not.
+    pub(super) fn body(self, piece: Bytes, ends: bool) -> Result<Step, Hard> {
         let Awaits::Body { mut content, missing } = self.awaits else {
             return Err(unexpected_content(
                 "expected content header for class 60, got non content header frame instead",
             ));
         };
-        let Some(missing) = missing.checked_sub(piece.len() as u64) else {
+        // A frame that goes on has at least one more octet: that it is too long shows now, and must,
+        // lest it depend on how the octets arrive whether the message is published.
+        let size = piece.len() as u64 + u64::from(!ends);
+        if size > missing {
             return Err(Hard::new(
                 ReplyCode::FRAME_ERROR,
                 "content body frame exceeds remaining content size",
                 basic::Publish::ID,
             ));
-        };
+        }
+        let missing = missing - piece.len() as u64;
         content.body.push(piece);
         Ok(Assembly { method: self.method, awaits: Awaits::Body { content, missing } }.step())
     }

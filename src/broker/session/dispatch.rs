@@ -55,7 +55,7 @@ impl Session {
                 assembly.header(block.get(frame.payload).unwrap_or_default(), max)?
             }
             (FrameKind::Body, Some(assembly)) => {
-                assembly.body(assembly::piece(block, frame.payload))?
+                assembly.body(assembly::piece(block, frame.payload), frame.ends)?
             }
             (_, None) => {
                 return Err(unexpected("expected method frame, got non method frame instead"));

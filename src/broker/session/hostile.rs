@@ -221,3 +221,19 @@ fn memory_follows_what_arrived() {
     assert!(core.stored() < 10_000);
     assert!(session.assemblies.len() == 8);
 }
+
+/// Found by fuzzing: octet by octet, five of the six were published before the sixth arrived.
+#[test]
+fn a_body_longer_than_announced_is_not_published_however_it_arrives() {
+    let mut out = BytesMut::from(&conversation()[..]);
+    let publish = basic::Publish { routing_key: short("q"), ..Default::default() };
+    encode::method(&mut out, 1, &publish);
+    encode::content_header(&mut out, 1, 5, &[0, 0]);
+    let before = play(&out, out.len()).0.stored();
+    encode::body(&mut out, 1, b"123456", 4096);
+    for step in [1, 2, 3, out.len()] {
+        let (core, session, _) = play(&out, step);
+        assert_eq!(session.phase, Phase::Closing, "in blocks of {step}");
+        assert_eq!(core.stored(), before, "in blocks of {step}");
+    }
+}

@@ -34,7 +34,7 @@ impl Connection {
         if matches!(self.link, Link::Closing) {
             return self.handle_while_closing(block, frame);
         }
-        let Frame { kind, channel, payload, .. } = frame;
+        let Frame { kind, channel, payload, ends } = frame;
         match (kind, channel) {
             (FrameKind::Heartbeat, 0) => self.core.idle_frame("heartbeats"),
             (FrameKind::Method, 0) => {
@@ -57,7 +57,7 @@ impl Connection {
             }
             (FrameKind::Body, id) => {
                 let channel = self.channels.by_id(id).ok_or(Violation::UnknownChannel(id))?;
-                channel.body(block.slice(payload), &mut self.core)
+                channel.body(block.slice(payload), ends, &mut self.core)
             }
         }
     }
@@ -77,9 +77,6 @@ impl Connection {
         }
         if !self.core.consumers_left.is_empty() {
             self.forget_left_queues();
-        }
-        if self.core.queues_are_away {
-            self.queues_are_away();
         }
         Ok(())
     }

@@ -208,7 +208,6 @@ fn nothing_follows_a_close_on_its_channel() {
         exclusive: false,
         arguments: Bytes::new(),
         prefetch: None,
-        upkeep: Upkeep::default(),
     };
     let consume = scripted.request(key, Request::Consume(spec));
     let tag = consumer_tag(1);
@@ -249,4 +248,18 @@ fn a_channel_that_both_sides_closed_at_once_and_nobody_holds_awaits_its_answer()
     scripted.receive(1, &method::channel::CloseOk {});
     assert_eq!(scripted.connection.last_cause(), None, "nothing was wrong");
     assert_eq!(scripted.sent(), ["channel.close", "channel.close-ok"]);
+}
+
+/// Found by fuzzing: RabbitMQ closes the connection for a frame on a channel that is closed.
+#[test]
+fn what_the_broker_asks_of_a_closing_channel_is_not_answered() {
+    let (mut scripted, key) = Scripted::with_channel();
+    scripted.request(key, Request::CloseChannel);
+    scripted.receive(1, &method::channel::Flow { active: false });
+    let consumer_tag = consumer_tag(1);
+    let cancel = method::basic::Cancel { consumer_tag: consumer_tag.as_short(), no_wait: false };
+    scripted.receive(1, &cancel);
+    assert_eq!(scripted.sent(), ["channel.close"]);
+    scripted.receive(1, &method::channel::CloseOk {});
+    assert_eq!(scripted.ended(), None);
 }

@@ -8,8 +8,8 @@ fn consuming(automatic: bool) -> (Scripted, ConsumerKey) {
     let (mut scripted, key) = Scripted::with_channel();
     let queue = ShortString::new("inbox").unwrap();
     let prefetch = (!automatic).then_some(10);
-    let (arguments, upkeep) = (Bytes::new(), Upkeep::default());
-    let spec = ConsumeSpec { queue, automatic, exclusive: false, arguments, prefetch, upkeep };
+    let spec =
+        ConsumeSpec { queue, automatic, exclusive: false, arguments: Bytes::new(), prefetch };
     let call = scripted.request(key, Request::Consume(spec));
     if !automatic {
         scripted.receive(1, &method::basic::QosOk {});
@@ -186,7 +186,6 @@ fn a_body_over_the_limit_is_discarded_and_the_channel_survives() {
         exclusive: false,
         arguments: Bytes::new(),
         prefetch: None,
-        upkeep: Upkeep::default(),
     };
     let call = scripted.request(key, Request::Consume(spec));
     let consumer = consumer_tag(1);
@@ -253,4 +252,31 @@ fn reading_goes_on_for_a_consumer_that_ended_while_it_was_behind() {
     assert!(scripted.connection.wants_read());
     assert_eq!(taken(&mut scripted, key).len(), 3, "what had arrived can be taken");
     assert!(scripted.connection.wants_read());
+}
+
+/// Found by fuzzing: octet by octet, five of the six were delivered before the sixth arrived.
+#[test]
+fn a_body_longer_than_announced_is_not_delivered_however_it_arrives() {
+    let mut bytes = BytesMut::new();
+    let consumer = consumer_tag(1);
+    let deliver = method::basic::Deliver {
+        consumer_tag: consumer.as_short(),
+        delivery_tag: 1,
+        ..Default::default()
+    };
+    encode::method(&mut bytes, 1, &deliver);
+    encode::content_header(&mut bytes, 1, 5, &[0, 0]);
+    encode::body(&mut bytes, 1, b"123456", 4096);
+    for step in [1, 2, 3, bytes.len()] {
+        let (mut scripted, key) = consuming(false);
+        let mut rest = Vec::new();
+        for block in bytes.chunks(step) {
+            rest.extend_from_slice(block);
+            let used = scripted.connection.handle_input(scripted.now, &rest.clone().into());
+            rest.drain(..used);
+        }
+        assert!(taken(&mut scripted, key).is_empty(), "in blocks of {step}");
+        let ended = scripted.ended().map(|cause| (*cause).clone());
+        assert_eq!(ended, Some(Cause::Violation(Violation::BodyTooLong(1))));
+    }
 }
