@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, mem, sync::Arc, task::Poll};
 
-use super::{Cause, ConsumeSpec, Content, Limits, WaiterId, Wakes};
+use super::{
+    Cause, ConsumeSpec, Content, Interruption, Interruptions, Limits, Missed, Offsets, WaiterId,
+    Wakes, WhenCancelled,
+};
+use crate::fsm::Time;
 
 /// A message that the broker delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +44,8 @@ pub enum ConsumerEnd {
 pub enum ConsumerPhase {
     /// Deliveries arrive.
     Active,
+    /// Its queue is not there; it waits until it is.
+    Away,
     /// basic.cancel is on its way; what still arrives is returned to the queue.
     Cancelling,
     /// Nothing arrives any more.
@@ -53,8 +59,8 @@ pub struct Consumer {
     pub number: u32,
     /// How it was asked for; recovery asks the same again.
     pub spec: ConsumeSpec,
-    /// How many times its connection was lost.
-    pub interruptions: u32,
+    /// What has interrupted it so far.
+    pub interruptions: Interruptions,
     /// Where it is in its life.
     pub phase: ConsumerPhase,
     /// Why it ended.
@@ -66,6 +72,12 @@ pub struct Consumer {
     buffer: VecDeque<Arrival>,
     bytes: usize,
     waiter: Option<WaiterId>,
+    /// Since when it is interrupted, and what would have been its end.
+    interrupted: Option<Box<(Time, ConsumerEnd)>>,
+    /// Who waits for the next interruption.
+    watchers: Vec<WaiterId>,
+    /// How far it has read, where its queue is a stream.
+    offsets: Option<Box<Offsets>>,
 }
 
 impl Consumer {
@@ -73,8 +85,7 @@ impl Consumer {
     pub fn new(number: u32, spec: ConsumeSpec) -> Self {
         Consumer {
             number,
-            spec,
-            interruptions: 0,
+            interruptions: Interruptions::default(),
             phase: ConsumerPhase::Active,
             end: None,
             orphaned: false,
@@ -82,6 +93,10 @@ impl Consumer {
             buffer: VecDeque::new(),
             bytes: 0,
             waiter: None,
+            interrupted: None,
+            watchers: Vec::new(),
+            offsets: spec.upkeep.is_stream.then(Box::default),
+            spec,
         }
     }
 
@@ -107,6 +122,9 @@ impl Consumer {
 
     /// Adds a delivery and wakes the owner if it waits.
     pub fn push(&mut self, arrival: Arrival, wakes: &mut Wakes) {
+        if let Some(offsets) = &mut self.offsets {
+            offsets.delivered(arrival.tag, &arrival.content);
+        }
         // A flat charge for each, so that empty bodies are bounded too.
         self.bytes += arrival.content.weight() + mem::size_of::<Arrival>();
         self.buffer.push_back(arrival);
@@ -138,15 +156,101 @@ impl Consumer {
         self.phase = ConsumerPhase::Ended;
         self.end.get_or_insert(end);
         wakes.extend(self.waiter.take());
+        wakes.append(&mut self.watchers);
     }
 
     /// The connection is lost: what waits and is to be settled is stale, for the broker has put it
     /// back. What is settled already is kept.
-    pub fn interrupt(&mut self) {
-        self.interruptions += 1;
+    pub fn interrupt(&mut self, now: Time, cause: &Arc<Cause>) {
+        self.was_interrupted(now, ConsumerEnd::Ended(cause.clone()));
+        if let Some(offsets) = &mut self.offsets {
+            offsets.interrupt();
+        }
         if !self.spec.automatic {
             self.take_rest();
         }
+    }
+
+    /// Its queue is gone: it waits until that is back, or ends where it was not told to wait.
+    pub fn lose_queue(&mut self, now: Time, why: ConsumerEnd, wakes: &mut Wakes) {
+        let waits = self.spec.upkeep.when_cancelled != WhenCancelled::End
+            && matches!(self.phase, ConsumerPhase::Active | ConsumerPhase::Away)
+            && self.end.is_none()
+            && !self.orphaned;
+        if !waits {
+            return self.finish(why, wakes);
+        }
+        self.phase = ConsumerPhase::Away;
+        self.was_interrupted(now, why);
+    }
+
+    /// Why it waits for its queue, if it does.
+    pub fn why_away(&self) -> Option<ConsumerEnd> {
+        let interrupted =
+            self.interrupted.as_ref().filter(|_| self.phase == ConsumerPhase::Away)?;
+        Some(interrupted.1.clone())
+    }
+
+    /// What is being made up for began with the first of several blows.
+    fn was_interrupted(&mut self, now: Time, by: ConsumerEnd) {
+        self.interrupted.get_or_insert_with(|| Box::new((now, by)));
+    }
+
+    /// The broker serves it, for the first time or again.
+    pub fn is_served(&mut self, now: Time, wakes: &mut Wakes) {
+        let Some(interrupted) = self.interrupted.take() else { return };
+        let (since, by) = *interrupted;
+        let missed = self.missed(&by);
+        let lasted = now.saturating_since(since);
+        self.interruptions.push(Interruption { by, lasted, missed });
+        wakes.append(&mut self.watchers);
+    }
+
+    fn missed(&self, by: &ConsumerEnd) -> Missed {
+        match &self.offsets {
+            _ if self.spec.upkeep.queue_is_transient => Missed::Queue,
+            _ if matches!(by, ConsumerEnd::CancelledByBroker) => Missed::Queue,
+            Some(offsets) => offsets.missed(&self.spec.arguments),
+            None if self.spec.automatic => Missed::InFlight,
+            None => Missed::Nothing,
+        }
+    }
+
+    /// How it is asked for again.
+    pub fn resumed(&self) -> ConsumeSpec {
+        let mut spec = self.spec.clone();
+        if let Some(offsets) = &self.offsets {
+            spec.arguments = offsets.resume(&spec.arguments);
+        }
+        spec
+    }
+
+    /// A delivery of its channel was settled.
+    pub fn settled(&mut self, tag: u64) {
+        if let Some(offsets) = &mut self.offsets {
+            offsets.settled(tag);
+        }
+    }
+
+    /// The interruption with this number, or the next; nothing when it has ended without one.
+    pub fn poll_interruption(
+        &mut self,
+        cursor: &mut u64,
+        waiter: impl FnOnce() -> Option<WaiterId>,
+    ) -> Poll<Option<Interruption>> {
+        if let Some(next) = self.interruptions.next(cursor) {
+            return Poll::Ready(Some(next.clone()));
+        }
+        if self.end.is_some() {
+            return Poll::Ready(None);
+        }
+        self.watchers.extend(waiter());
+        Poll::Pending
+    }
+
+    /// Whoever waited for an interruption is gone.
+    pub fn forget_waiter(&mut self, waiter: WaiterId) {
+        self.watchers.retain(|waiting| *waiting != waiter);
     }
 
     /// Puts back what its owner had taken but not handed out.

@@ -21,10 +21,14 @@ pub(super) struct Core {
     pub(super) wakes: Wakes,
     /// Publishers that wait for room in the batch, for unblocking, or for recovery.
     pub(super) gate: Vec<WaiterId>,
+    /// Whoever waits for a change of the connection's state, for a block, or for an end.
+    pub(super) watchers: Vec<WaiterId>,
     /// What this connection declared.
     pub(super) topology: Topology,
     /// Queues that a consumer of ours has just left.
     pub(super) consumers_left: Vec<ShortString>,
+    /// A consumer has begun to wait for its queue.
+    pub(super) queues_are_away: bool,
     /// Messages that were published again after a cut.
     pub(super) replayed: u64,
     /// Consumers that hold more than they may.
@@ -48,8 +52,10 @@ impl Core {
             calls: Calls::default(),
             wakes: Wakes::new(),
             gate: Vec::new(),
+            watchers: Vec::new(),
             topology: Topology::default(),
             consumers_left: Vec::new(),
+            queues_are_away: false,
             replayed: 0,
             behind: 0,
             paused_since: None,

@@ -17,14 +17,21 @@ impl Channel {
         }
         self.transaction_open |= self.transactional;
         let id = self.id;
+        let mut merged = false;
         if how == Settlement::Ack && self.merges_acks {
             match self.unsettled.ack(tag) {
-                Ack::Merged => return Ok(true),
+                Ack::Merged => merged = true,
                 Ack::Unknown => return Err(SettleError::Stale),
                 Ack::Alone => {}
             }
         } else if !self.unsettled.settle(tag) {
             return Err(SettleError::Stale);
+        }
+        if self.reads_streams {
+            self.consumers.iter_mut().for_each(|consumer| consumer.settled(tag));
+        }
+        if merged {
+            return Ok(true);
         }
         let bytes = self.outbound(bytes);
         match how {
@@ -127,9 +134,15 @@ impl Channel {
         if let Some(consumer) =
             self.consumers.iter_mut().find(|consumer| Some(consumer.number) == number)
         {
-            consumer.finish(ConsumerEnd::CancelledByBroker, &mut core.wakes);
-            // The queue is gone; recovery must not bring it back.
-            core.topology.queue_is_gone(&consumer.spec.queue);
+            consumer.lose_queue(core.now, ConsumerEnd::CancelledByBroker, &mut core.wakes);
+            match consumer.phase {
+                ConsumerPhase::Away => {
+                    core.topology.queue_is_away(&consumer.spec.queue);
+                    core.queues_are_away = true;
+                }
+                // The queue is gone; recovery must not bring it back.
+                _ => core.topology.queue_is_gone(&consumer.spec.queue),
+            }
         }
         // Behind channel.close nothing may follow.
         if !cancel.no_wait && !self.is_closing() {
@@ -160,6 +173,19 @@ impl Channel {
         polled
     }
 
+    /// What interrupted a consumer next.
+    pub(in crate::proto) fn poll_interruption(
+        &mut self,
+        number: u32,
+        cursor: &mut u64,
+        waiter: impl FnOnce() -> Option<WaiterId>,
+    ) -> Poll<Option<Interruption>> {
+        match self.consumers.iter_mut().find(|consumer| consumer.number == number) {
+            Some(consumer) => consumer.poll_interruption(cursor, waiter),
+            None => Poll::Ready(None),
+        }
+    }
+
     /// Cancels a consumer. Its stream ends once the broker has answered.
     pub(in crate::proto) fn cancel_consumer(
         &mut self,
@@ -171,10 +197,13 @@ impl Channel {
         self.check_open()?;
         let consumer = self.consumers.iter_mut().find(|consumer| consumer.number == number);
         match consumer {
-            Some(consumer) if !self.live => {
-                // The connection is lost and its deliveries with it: there is nothing to cancel.
+            Some(consumer) if !self.live || consumer.phase == ConsumerPhase::Away => {
+                // The connection is lost and its deliveries with it, or the queue is: there is
+                // nothing to cancel.
                 consumer.finish(end, &mut core.wakes);
-                consumer.take_rest();
+                if !self.live {
+                    consumer.take_rest();
+                }
                 core.consumers_left.push(consumer.spec.queue.clone());
                 if let Some(call) = call {
                     core.calls.answer(call, Ok(Reply::Done), &mut core.wakes);

@@ -22,9 +22,12 @@ impl Channel {
         full
     }
 
-    /// Whoever waited for room in the window is gone.
+    /// Whoever waited for room in the window, or for an interruption, is gone.
     pub(in crate::proto) fn forget_waiter(&mut self, waiter: WaiterId) {
         self.window_waiters.retain(|waiting| *waiting != waiter);
+        for consumer in &mut self.consumers {
+            consumer.forget_waiter(waiter);
+        }
     }
 
     /// What has to go out before a publish does.

@@ -78,6 +78,9 @@ impl Connection {
         if !self.core.consumers_left.is_empty() {
             self.forget_left_queues();
         }
+        if self.core.queues_are_away {
+            self.queues_are_away();
+        }
         Ok(())
     }
 

@@ -8,8 +8,8 @@ fn consuming(automatic: bool) -> (Scripted, ConsumerKey) {
     let (mut scripted, key) = Scripted::with_channel();
     let queue = ShortString::new("inbox").unwrap();
     let prefetch = (!automatic).then_some(10);
-    let spec =
-        ConsumeSpec { queue, automatic, exclusive: false, arguments: Bytes::new(), prefetch };
+    let (arguments, upkeep) = (Bytes::new(), Upkeep::default());
+    let spec = ConsumeSpec { queue, automatic, exclusive: false, arguments, prefetch, upkeep };
     let call = scripted.request(key, Request::Consume(spec));
     if !automatic {
         scripted.receive(1, &method::basic::QosOk {});
@@ -186,6 +186,7 @@ fn a_body_over_the_limit_is_discarded_and_the_channel_survives() {
         exclusive: false,
         arguments: Bytes::new(),
         prefetch: None,
+        upkeep: Upkeep::default(),
     };
     let call = scripted.request(key, Request::Consume(spec));
     let consumer = consumer_tag(1);
