@@ -23,6 +23,10 @@ pub struct Arrival {
     pub content: Content,
 }
 
+/// So many deliveries may arrive for a consumer with a prefetch that was cancelled, until the broker
+/// answers: twice the largest prefetch.
+const UNWANTED_MAX: usize = 2 * 65_536;
+
 /// Why a consumer ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -71,6 +75,8 @@ pub struct Consumer {
     behind: bool,
     buffer: VecDeque<Arrival>,
     bytes: usize,
+    /// Tags of what nobody will take: back to the queue once nothing more can arrive.
+    unwanted: Vec<u64>,
     waiter: Option<WaiterId>,
     /// Since when it is interrupted, and what would have been its end.
     interrupted: Option<Box<(Time, ConsumerEnd)>>,
@@ -92,6 +98,7 @@ impl Consumer {
             behind: false,
             buffer: VecDeque::new(),
             bytes: 0,
+            unwanted: Vec::new(),
             waiter: None,
             interrupted: None,
             watchers: Vec::new(),
@@ -103,6 +110,37 @@ impl Consumer {
     /// The memory that waiting deliveries hold on to.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether nobody will take what arrives now: its owner is gone, or was told that it was overrun.
+    pub fn is_unwanted(&self) -> bool {
+        self.orphaned || matches!(self.end, Some(ConsumerEnd::Overrun))
+    }
+
+    /// A delivery that nobody will take: of it only the tag is kept, if it is owed a settlement.
+    /// False when there are more of them than any prefetch allows.
+    pub fn discard(&mut self, tag: u64, automatic: bool) -> bool {
+        if !automatic {
+            self.unwanted.push(tag);
+        }
+        let unlimited = matches!(self.spec.prefetch, None | Some(0));
+        unlimited || self.unwanted.len() <= UNWANTED_MAX
+    }
+
+    /// Its owner is gone, and `rest` was taken and not handed out: of all of it only the tags are
+    /// kept.
+    pub fn abandon(&mut self, rest: VecDeque<Arrival>, epoch: u32) {
+        self.orphaned = true;
+        self.bytes = 0;
+        let waiting = rest.into_iter().chain(mem::take(&mut self.buffer));
+        // Of an earlier epoch: it is in the queue already, and its tag means another one now.
+        let owed = waiting.filter(|arrival| !arrival.automatic && arrival.epoch == epoch);
+        self.unwanted.extend(owed.map(|arrival| arrival.tag));
+    }
+
+    /// The tags of what goes back to the queue, now that nothing more can arrive.
+    pub fn take_unwanted(&mut self) -> Vec<u64> {
+        mem::take(&mut self.unwanted)
     }
 
     /// Whether it has fallen behind now: more waits for its owner than may, and taking it or
@@ -166,8 +204,9 @@ impl Consumer {
         if let Some(offsets) = &mut self.offsets {
             offsets.interrupt();
         }
+        self.unwanted = Vec::new();
         if !self.spec.automatic {
-            self.take_rest();
+            self.forget_waiting();
         }
     }
 
@@ -253,15 +292,9 @@ impl Consumer {
         self.watchers.retain(|waiting| *waiting != waiter);
     }
 
-    /// Puts back what its owner had taken but not handed out.
-    pub fn take_back(&mut self, mut rest: VecDeque<Arrival>) {
-        rest.append(&mut self.buffer);
-        self.buffer = rest;
-    }
-
-    /// Takes what its owner will not: to be returned to the queue.
-    pub fn take_rest(&mut self) -> VecDeque<Arrival> {
+    /// Forgets what waits: the connection is lost, and the broker has put it back.
+    pub fn forget_waiting(&mut self) {
         self.bytes = 0;
-        mem::take(&mut self.buffer)
+        self.buffer = VecDeque::new();
     }
 }

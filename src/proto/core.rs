@@ -8,6 +8,9 @@ use crate::{fsm::Time, wire::ShortString};
 /// Transitions of channels that are kept for whoever logs them.
 const TRANSITIONS_KEPT: usize = 256;
 
+/// So many of them may wait to be answered.
+const UNREAD_ANSWERS_MAX: u32 = 2_000;
+
 /// Over this time the frames that cost the peer nothing are counted.
 const IDLE_FRAMES_PER: Duration = Duration::from_secs(1);
 
@@ -37,6 +40,8 @@ pub(super) struct Core {
     pub(super) paused_since: Option<Time>,
     /// Channels with an ack that waits for the next flush.
     pub(super) acks_due: Vec<u32>,
+    /// Answers to such frames in the batch.
+    pub(super) unread_answers: u32,
     /// Since when frames that cost the peer nothing are counted, and how many there were.
     idle_frames: (Time, u32),
     /// Transitions of channels that nobody has fetched; the oldest are dropped.
@@ -60,6 +65,7 @@ impl Core {
             behind: 0,
             paused_since: None,
             acks_due: Vec::new(),
+            unread_answers: 0,
             idle_frames: (Time::ZERO, 0),
             transitions: VecDeque::new(),
         }
@@ -83,6 +89,15 @@ impl Core {
             return Err(Violation::Flood(what));
         }
         Ok(())
+    }
+
+    /// The same for one that asks for an answer: answers that the peer does not read must not pile up.
+    pub(super) fn idle_request(&mut self, what: &'static str) -> Result<(), Violation> {
+        self.unread_answers += 1;
+        match self.unread_answers > UNREAD_ANSWERS_MAX {
+            true => Err(Violation::Flood(what)),
+            false => self.idle_frame(what),
+        }
     }
 
     pub(super) fn consumer_fell_behind(&mut self) {

@@ -84,6 +84,12 @@ impl Channel {
         if !in_turn {
             return Err(self.unexpected(basic::Deliver::ID));
         }
+        if consumer.is_unwanted() {
+            return match consumer.discard(tag, automatic) {
+                true => Ok(()),
+                false => Err(Violation::Flood("deliveries for a cancelled consumer")),
+            };
+        }
         let epoch = self.epoch;
         consumer.push(Arrival { tag, epoch, redelivered, automatic, content }, &mut core.wakes);
         if consumer.falls_behind(&core.limits) {
@@ -128,7 +134,10 @@ impl Channel {
         cancel: basic::Cancel<'_>,
         core: &mut Core,
     ) -> Result<(), Violation> {
-        core.idle_frame("basic.cancel")?;
+        match cancel.no_wait {
+            true => core.idle_frame("basic.cancel")?,
+            false => core.idle_request("basic.cancel")?,
+        }
         let number = consumer_number(cancel.consumer_tag.as_bytes());
         // One that we cancelled at the same time is gone already; that is not an error.
         if let Some(consumer) =
@@ -202,7 +211,7 @@ impl Channel {
                 // nothing to cancel.
                 consumer.finish(end, &mut core.wakes);
                 if !self.live {
-                    consumer.take_rest();
+                    consumer.forget_waiting();
                 }
                 core.consumers_left.push(consumer.spec.queue.clone());
                 if let Some(call) = call {
@@ -237,8 +246,7 @@ impl Channel {
             if consumer.caught_up() {
                 core.consumer_caught_up();
             }
-            consumer.orphaned = true;
-            consumer.take_back(rest);
+            consumer.abandon(rest, self.epoch);
         }
         let _ = self.cancel_consumer(number, None, ConsumerEnd::Cancelled, core);
         self.forget_orphans(core);
@@ -261,18 +269,19 @@ impl Channel {
         }
     }
 
-    /// Returns to the queue what ended consumers without an owner still hold.
+    /// Returns to the queue what of ended consumers nobody will take, and forgets those without an
+    /// owner. Not earlier: the broker would deliver it to the same consumer again.
     pub(in crate::proto) fn forget_orphans(&mut self, core: &mut Core) {
         let mut rest = Vec::new();
         self.consumers.retain_mut(|consumer| {
-            let forget = consumer.orphaned && consumer.phase == ConsumerPhase::Ended;
-            if forget {
-                rest.extend(consumer.take_rest());
+            let ended = consumer.phase == ConsumerPhase::Ended;
+            if ended {
+                rest.extend(consumer.take_unwanted());
             }
-            !forget
+            !(ended && consumer.orphaned)
         });
-        for arrival in rest {
-            self.give_back(&arrival, core);
+        for tag in rest {
+            self.requeue(tag, core);
         }
     }
 
@@ -280,12 +289,16 @@ impl Channel {
     /// another one now.
     pub(in crate::proto) fn give_back(&mut self, arrival: &Arrival, core: &mut Core) {
         if !arrival.automatic && arrival.epoch == self.epoch {
-            let (tag, bytes) = (arrival.tag, &mut core.batch.bytes);
-            let requeued = self.settle(self.epoch, tag, Settlement::Requeue, bytes);
-            debug_assert!(
-                requeued.is_ok() || self.check_open().is_err(),
-                "a buffered delivery is owed"
-            );
+            self.requeue(arrival.tag, core);
         }
+    }
+
+    fn requeue(&mut self, tag: u64, core: &mut Core) {
+        let bytes = &mut core.batch.bytes;
+        let requeued = self.settle(self.epoch, tag, Settlement::Requeue, bytes);
+        debug_assert!(
+            requeued.is_ok() || self.check_open().is_err(),
+            "a delivery that nobody took is owed"
+        );
     }
 }

@@ -259,7 +259,7 @@ impl Channel {
             Method::BasicNack(nack) => self.confirmed(nack.delivery_tag, nack.multiple, true, core),
             Method::BasicCancel(cancel) => self.cancelled_by_broker(cancel, core),
             Method::ChannelFlow(flow) => {
-                core.idle_frame("channel.flow")?;
+                core.idle_request("channel.flow")?;
                 self.flow_stopped = !flow.active;
                 // Behind channel.close nothing may follow: the broker would close the connection.
                 if !self.is_closing() {

@@ -90,8 +90,13 @@ impl Channel {
         nacked: bool,
         core: &mut Core,
     ) -> Result<(), Violation> {
+        let before = self.ledger.outstanding();
         if !self.ledger.settle(tag, multiple, nacked, &mut core.wakes) {
             return Err(Violation::UnknownConfirm { channel: self.id, tag });
+        }
+        if self.ledger.outstanding() == before {
+            // Late ones are legal, and cost the peer nothing.
+            core.idle_frame("confirms of what has its outcome")?;
         }
         core.wakes.append(&mut self.window_waiters);
         Ok(())

@@ -131,6 +131,7 @@ impl Connection {
                 self.supervise(supervisor::Event::Degrade(Reasons::BLOCKED));
             }
             Method::ConnectionUnblocked(_) => {
+                self.core.idle_frame("connection.unblocked")?;
                 self.blocked = None;
                 self.supervise(supervisor::Event::Clear(Reasons::BLOCKED));
                 self.open_gate();

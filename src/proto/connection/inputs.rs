@@ -134,6 +134,7 @@ impl Connection {
         self.core.now = now;
         self.flush_acks();
         std::mem::swap(&mut self.core.batch, batch);
+        self.core.unread_answers = 0;
         if !batch.is_empty() {
             self.heartbeat.sent(now);
         }

@@ -280,6 +280,7 @@ impl Connection {
         self.recovery = None;
         self.mending.stop();
         self.core.batch.clear();
+        self.core.unread_answers = 0;
         self.core.acks_due.clear();
         let cause = self.last_cause.clone().unwrap_or_else(|| Arc::new(Cause::ByUs));
         let epoch = self.epoch + 1;
