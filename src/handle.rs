@@ -4,6 +4,7 @@ use std::{
     io,
     ops::Deref,
     sync::{Arc, OnceLock},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use crate::{
     error::Error,
     fsm::supervisor::State,
     name::Realm,
-    proto::{CallError, ChannelKey, Loss},
+    proto::{CallError, ChannelKey, Loss, WaiterId},
     usage::UsageError,
     wire::{FRAME_MIN_SIZE, FieldTable, RawTable, Value},
 };
@@ -158,5 +159,20 @@ impl Handle {
     pub(crate) fn channel_ended(&self, key: ChannelKey) -> Option<Error> {
         let cause = self.look(|connection| connection.channel_ended(key))?;
         Some(Error::from_cause(&cause, self.last_error()))
+    }
+
+    /// Ready once the connection has ended.
+    pub(crate) fn poll_ended(&self, held: &mut Option<WaiterId>, cx: &Context<'_>) -> Poll<()> {
+        self.with(|state| {
+            if state.connection.ended().is_some() {
+                return Poll::Ready(());
+            }
+            if state.waiters.register(held, cx.waker())
+                && let Some(waiter) = *held
+            {
+                state.connection.watch(waiter);
+            }
+            Poll::Pending
+        })
     }
 }

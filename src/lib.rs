@@ -56,8 +56,6 @@ pub mod guide;
 #[cfg(feature = "client")]
 mod handle;
 #[cfg(feature = "client")]
-mod interruption;
-#[cfg(feature = "client")]
 mod message;
 #[cfg(feature = "client")]
 mod name;
@@ -83,6 +81,9 @@ mod watch;
 #[cfg(feature = "broker")]
 pub mod broker;
 
+#[cfg(feature = "broker")]
+pub mod peer;
+
 #[cfg(feature = "client")]
 pub use any::{AnyChan, OtherState};
 #[cfg(feature = "client")]
@@ -107,7 +108,7 @@ pub use confirm::{Confirm, ConfirmError};
 #[cfg(feature = "client")]
 pub use confirms::{AllConfirms, Confirms};
 #[cfg(feature = "client")]
-pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected};
+pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected, Ended};
 #[cfg(feature = "client")]
 pub use consumer::{
     AutomaticConsumer, Consumable, Consume, ConsumeAutomatically, Consumer, DEFAULT_PREFETCH,
@@ -128,13 +129,9 @@ pub use exchange::{Direct, Exchange, ExchangeDeclaration, Fanout, Headers, Route
 #[cfg(feature = "client")]
 pub use find::Find;
 #[cfg(feature = "client")]
-pub use interruption::{Interruption, Interruptions, Missed};
-#[cfg(feature = "client")]
 pub use message::{Message, MessageProperties, Received, ReplyName, ReplyTo};
 #[cfg(feature = "client")]
 pub use name::{Declare, Name, Passive};
-#[cfg(feature = "client")]
-pub use proto::WhenCancelled;
 #[cfg(feature = "client")]
 pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
 #[cfg(feature = "client")]
@@ -153,6 +150,4 @@ pub use uri::{Uri, UriError, UriPart};
 #[cfg(feature = "client")]
 pub use usage::UsageError;
 #[cfg(feature = "client")]
-pub use watch::{
-    Blocked, ConnectionState, ConnectionStats, Ended, StateChange, StateChanges, Unblocked,
-};
+pub use watch::{ConnectionState, ConnectionStats, StateChange, StateChanges};

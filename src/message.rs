@@ -285,6 +285,20 @@ impl Message {
         Message { body: content.into_body(), persistence, more }
     }
 
+    /// The same message without a header of that name.
+    pub(crate) fn without_header(mut self, name: &str) -> Self {
+        if let Some(more) = &mut self.more {
+            more.headers.remove(name);
+            let kept = more.properties.headers.take();
+            more.properties.headers =
+                kept.map(|kept| properties::without(&kept, name)).filter(|kept| !kept.is_empty());
+            if **more == More::default() {
+                self.more = None;
+            }
+        }
+        self
+    }
+
     /// A request of the RPC client: the broker puts the client's own address in place of this one.
     pub(crate) fn asking_for_reply(mut self, number: u64) -> Self {
         let properties = &mut self.more().properties;

@@ -41,6 +41,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("driver", &["wire", "fsm", "proto", "config", "uri"]),
     ("error", &["wire", "fsm", "proto", "config", "uri", "driver", "usage"]),
     ("broker", &["wire", "fsm", "proto"]),
+    ("peer", PEER),
+];
+
+/// Queues between brokers stand on the client and the broker alike.
+const PEER: &[&str] = &[
+    "broker", "chan", "config", "confirm", "conn", "consumer", "delivery", "error", "exchange",
+    "message", "proto", "queue", "sealed", "usage", "wire",
 ];
 
 /// The layers that take time and randomness as arguments, and do no input or output.

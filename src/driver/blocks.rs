@@ -21,8 +21,6 @@ const REMEMBERED: usize = 16;
 #[derive(Debug)]
 pub(super) struct Blocks {
     current: BytesMut,
-    /// It is larger than others, for a frame that does not fit them.
-    oversized: bool,
     /// What was read full, oldest first: what comes first is dropped first, as a rule.
     full: VecDeque<BytesMut>,
     /// A block was read full since the last rest.
@@ -32,7 +30,7 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new() -> Self {
         let current = BytesMut::with_capacity(BLOCK);
-        Blocks { current, oversized: false, full: VecDeque::new(), busy: false }
+        Blocks { current, full: VecDeque::new(), busy: false }
     }
 
     /// Where to read to: behind what is there already.
@@ -50,10 +48,7 @@ impl Blocks {
     /// (bodies are used up in pieces), and moves, so that its block can be freed with its messages.
     pub(super) fn put_back(&mut self, rest: &[u8]) {
         if !rest.is_empty() {
-            let enough = rest.len() + READ_AT_LEAST;
-            // Beyond a block twice as much each time: a large frame is not copied once for every few
-            // bytes of it.
-            self.make_room(if enough > BLOCK { 2 * rest.len() } else { enough });
+            self.make_room(rest.len() + READ_AT_LEAST);
             self.current.extend_from_slice(rest);
         }
     }
@@ -82,27 +77,23 @@ impl Blocks {
         }
         let next = self.next(least);
         let full = std::mem::replace(&mut self.current, next);
-        let oversized = std::mem::replace(&mut self.oversized, least > BLOCK);
-        if self.full.len() < REMEMBERED && !oversized {
+        if self.full.len() < REMEMBERED {
             self.full.push_back(full);
         }
         self.busy = true;
     }
 
-    /// The oldest block that nobody uses any more, else a new one.
+    /// The oldest block, if nobody uses it any more, else a new one.
     fn next(&mut self, least: usize) -> BytesMut {
         let size = least.max(BLOCK);
-        // All are looked at: one message that is kept must not cost a new block whenever its own
-        // comes up.
-        for _ in 0..self.full.len() {
-            let Some(mut oldest) = self.full.pop_front() else { break };
+        if let Some(mut oldest) = self.full.pop_front() {
             if oldest.try_reclaim(size) {
                 return oldest;
             }
-            self.full.push_back(oldest);
-        }
-        if self.full.len() + 1 >= REMEMBERED {
-            self.full.pop_front();
+            if self.full.len() + 1 < REMEMBERED {
+                // Somebody keeps a message of it: others get their turn.
+                self.full.push_back(oldest);
+            }
         }
         BytesMut::with_capacity(size)
     }
@@ -131,17 +122,6 @@ mod tests {
         let places: Vec<_> = (0..3).map(|_| read(&mut blocks).as_ptr()).collect();
         assert!(places.contains(&place), "{place:?} is not in {places:?}");
         assert!(second.iter().all(|byte| *byte == 7));
-    }
-
-    #[test]
-    fn a_message_that_is_kept_costs_its_own_block_alone() {
-        let mut blocks = Blocks::new();
-        let kept = read(&mut blocks);
-        for _ in 0..3 * REMEMBERED {
-            read(&mut blocks);
-        }
-        assert_eq!(blocks.full.len(), 2, "the one that is kept, and the one before this");
-        drop(kept);
     }
 
     #[test]

@@ -109,9 +109,8 @@ impl Assembly {
             return Ok(Some(Content::pieces(&method, &header, Vec::new(), discarded)));
         }
         *self = Assembly::AwaitBody(Box::new(Partial {
-            // Copied, as they are in the end: a body that takes its time must not keep their block.
-            method: Bytes::copy_from_slice(&method),
-            header: Bytes::copy_from_slice(&header),
+            method,
+            header,
             segments: Vec::new(),
             gathered: BytesMut::new(),
             remaining: size,

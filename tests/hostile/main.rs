@@ -4,6 +4,5 @@
 mod floods;
 mod handshake;
 mod hosts;
-mod memory;
 mod open;
 mod peer;

@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::{
     Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
-    ConsumerKey, Content, Destination, Entity, Exception, Interruption, Kept, Loss, Mechanism,
-    Outcome, Reply, Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError,
-    Settlement, Violation, WaiterId, Wakes, WhenCancelled,
+    ConsumerKey, Content, Destination, Entity, Exception, Kept, Loss, Mechanism, Outcome, Reply,
+    Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError, Settlement,
+    Violation, WaiterId, Wakes,
     channel::{self, Channel},
     consumer_number,
     core::Core,
@@ -36,14 +36,12 @@ mod commands;
 mod frames;
 mod inputs;
 mod life;
-mod mending;
 mod outgoing;
 mod recovery;
 
-use mending::Mending;
 pub use outgoing::{Accepted, Outgoing};
-use recovery::{Broken, Recovery};
-pub use recovery::{EntityReport, NotRecovered};
+pub use recovery::NotRecovered;
+use recovery::Recovery;
 
 /// What the driver is to do in the world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,8 +99,6 @@ enum Link {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Connection {
     settings: Arc<Settings>,
-    /// For jitter.
-    seed: u64,
     supervisor: Supervisor,
     link: Link,
     decoder: Decoder,
@@ -125,10 +121,9 @@ pub struct Connection {
     /// Closing waits for the outcome of publishes.
     draining: bool,
     recovery: Option<Recovery>,
-    broken: Vec<Broken>,
-    mending: Mending,
-    reports: VecDeque<EntityReport>,
+    not_recovered: Vec<NotRecovered>,
     renamed: VecDeque<(ShortString, ShortString)>,
+    watchers: Vec<WaiterId>,
     actions: VecDeque<Action>,
 }
 
@@ -136,7 +131,6 @@ impl Connection {
     /// A connection that has not been dialled. The seed is for jitter.
     pub fn new(settings: Settings, seed: u64) -> Self {
         Connection {
-            seed,
             supervisor: Supervisor::new(settings.policy.clone(), seed),
             link: Link::Down,
             decoder: Decoder::new(handshake_frame_max(&settings)),
@@ -157,10 +151,9 @@ impl Connection {
             secret_calls: VecDeque::new(),
             draining: false,
             recovery: None,
-            broken: Vec::new(),
-            mending: Mending::default(),
-            reports: VecDeque::new(),
+            not_recovered: Vec::new(),
             renamed: VecDeque::new(),
+            watchers: Vec::new(),
             actions: VecDeque::new(),
             settings: Arc::new(settings),
         }

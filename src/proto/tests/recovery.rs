@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::fsm::supervisor::State;
 
-pub(super) fn name(text: &str) -> ShortString {
+fn name(text: &str) -> ShortString {
     ShortString::new(text).unwrap()
 }
 
@@ -20,7 +20,7 @@ fn declare_queue(text: &str) -> Request {
     })
 }
 
-pub(super) fn declared(text: &str) -> method::queue::DeclareOk<'_> {
+fn declared(text: &str) -> method::queue::DeclareOk<'_> {
     method::queue::DeclareOk {
         queue: ShortStr::new(text).unwrap(),
         message_count: 0,
@@ -29,15 +29,7 @@ pub(super) fn declared(text: &str) -> method::queue::DeclareOk<'_> {
 }
 
 /// A connection with a confirming channel, a queue, a binding and a consumer.
-pub(super) fn populated(queue: &str, declared_as: &str) -> (Scripted, ConsumerKey) {
-    populated_with(queue, declared_as, WhenCancelled::End)
-}
-
-pub(super) fn populated_with(
-    queue: &str,
-    declared_as: &str,
-    when_cancelled: WhenCancelled,
-) -> (Scripted, ConsumerKey) {
+fn populated(queue: &str, declared_as: &str) -> (Scripted, ConsumerKey) {
     let mut reconnecting = settings();
     reconnecting.policy = Policy::default();
     let mut scripted = Scripted::open_with(reconnecting);
@@ -58,7 +50,6 @@ pub(super) fn populated_with(
         exclusive: false,
         arguments: Bytes::new(),
         prefetch: Some(10),
-        upkeep: Upkeep { when_cancelled, ..Upkeep::default() },
     };
     let call = scripted.request(key, Request::Consume(spec));
     scripted.receive(1, &method::basic::QosOk {});
@@ -69,14 +60,14 @@ pub(super) fn populated_with(
     (scripted, consumer)
 }
 
-pub(super) fn lose(scripted: &mut Scripted) {
+fn lose(scripted: &mut Scripted) {
     scripted.connection.handle_lost(scripted.now, Loss::EndOfStream);
     assert_eq!(scripted.connection.supervisor().state(), State::Reconnecting);
     assert_eq!(scripted.ended(), None);
 }
 
 /// Dials again and shakes hands; what comes then is recovery's.
-pub(super) fn redial(scripted: &mut Scripted) {
+fn redial(scripted: &mut Scripted) {
     while !matches!(scripted.connection.poll_action(), Some(Action::Dial { .. })) {
         scripted.now = scripted.connection.poll_timeout().expect("an attempt is due");
         scripted.connection.handle_timeout(scripted.now);
@@ -103,7 +94,7 @@ fn redial_and_see(scripted: &mut Scripted) -> Vec<&'static str> {
     scripted.sent()
 }
 
-pub(super) fn step(scripted: &mut Scripted, method: &impl MethodFrame) -> Vec<&'static str> {
+fn step(scripted: &mut Scripted, method: &impl MethodFrame) -> Vec<&'static str> {
     scripted.receive(1, method);
     scripted.sent()
 }

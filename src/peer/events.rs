@@ -1,0 +1,124 @@
+//! What happens at a peer, as a stream.
+
+use tokio::sync::broadcast;
+
+use super::{
+    error::{End, Refused},
+    queue::QueueId,
+};
+use crate::error::Error;
+
+/// Something that happened at a [`Peer`](super::Peer).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PeerEvent {
+    /// This peer connected to another one; the queue is ready.
+    Connected {
+        /// The queue.
+        queue: QueueId,
+        /// The other peer's name.
+        to: String,
+    },
+    /// Connecting to another peer failed.
+    Refused {
+        /// The name that was asked for.
+        to: String,
+        /// Why.
+        reason: Refused,
+    },
+    /// Another peer connected to this one; the queue is ready, and waits to be accepted.
+    Accepted {
+        /// The queue.
+        queue: QueueId,
+        /// The other peer's name.
+        from: String,
+    },
+    /// Another peer was turned away.
+    TurnedAway {
+        /// The other peer's name.
+        from: String,
+        /// Why.
+        reason: Refused,
+    },
+    /// A message was put into a queue.
+    Sent {
+        /// The queue.
+        queue: QueueId,
+        /// Its number, counted from 1.
+        number: u64,
+    },
+    /// A message arrived and can be received.
+    Arrived {
+        /// The queue.
+        queue: QueueId,
+        /// Its number, counted from 1.
+        number: u64,
+    },
+    /// The way to the other side was cut; it is sought again.
+    Interrupted {
+        /// The queue.
+        queue: QueueId,
+        /// By what.
+        cause: Error,
+    },
+    /// The way to the other side is open again.
+    Resumed {
+        /// The queue.
+        queue: QueueId,
+    },
+    /// A queue has ended.
+    Disconnected {
+        /// The queue.
+        queue: QueueId,
+        /// How.
+        end: End,
+    },
+    /// So many events were not read in time, and are gone.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// How many events wait for a reader; then the oldest go, and are counted.
+const CAPACITY: usize = 1_024;
+
+/// Where events are told.
+#[derive(Clone, Debug)]
+pub(super) struct Teller(broadcast::Sender<PeerEvent>);
+
+impl Teller {
+    pub(super) fn new() -> Self {
+        Teller(broadcast::Sender::new(CAPACITY))
+    }
+
+    /// Tells whoever listens; the event is made only for them.
+    pub(super) fn tell(&self, event: impl FnOnce() -> PeerEvent) {
+        if self.0.receiver_count() > 0 {
+            let _ = self.0.send(event());
+        }
+    }
+
+    pub(super) fn listen(&self) -> PeerEvents {
+        PeerEvents(self.0.subscribe())
+    }
+}
+
+/// The events of a peer from now on; see [`Peer::events`](super::Peer::events).
+///
+/// Nobody has to read them: at most 1,024 wait, then the oldest go, and
+/// [`PeerEvent::Missed`] says how many.
+#[derive(Debug)]
+pub struct PeerEvents(broadcast::Receiver<PeerEvent>);
+
+impl PeerEvents {
+    /// The next event; `None` when the peer and all its queues are gone. Dropping the future loses
+    /// nothing.
+    pub async fn next(&mut self) -> Option<PeerEvent> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(PeerEvent::Missed { count }),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
