@@ -399,15 +399,16 @@ impl Channel {
         }
         self.ledger.end(&cause, wakes);
         for consumer in &mut self.consumers {
-            if consumer.caught_up() {
-                core.behind = core.behind.saturating_sub(1);
-            }
             let end = match &*cause {
                 Cause::ByUs => ConsumerEnd::Cancelled,
                 _ => ConsumerEnd::Ended(cause.clone()),
             };
-            consumer.finish(end, wakes);
+            consumer.finish(end, &mut core.wakes);
+            if consumer.caught_up() {
+                core.consumer_caught_up();
+            }
         }
+        let wakes = &mut core.wakes;
         self.assembly = Assembly::Idle;
         self.held.clear();
         wakes.append(&mut self.window_waiters);

@@ -280,3 +280,20 @@ fn a_body_longer_than_announced_is_not_delivered_however_it_arrives() {
         assert_eq!(ended, Some(Cause::Violation(Violation::BodyTooLong(1))));
     }
 }
+
+/// Found by fuzzing: the deadline stayed due, and the driver went round and round.
+#[test]
+fn a_channel_that_ends_while_its_consumer_is_behind_leaves_no_deadline() {
+    let (mut scripted, key) = consuming(true);
+    let mut tag = 0;
+    while scripted.connection.wants_read() {
+        tag += 1;
+        scripted.deliver(1, tag, &[0; 100_000]);
+    }
+    scripted.receive(1, &method::channel::Close { reply_code: 406, ..Default::default() });
+    assert!(scripted.connection.channel_ended(key.channel).is_some() && scripted.ended().is_none());
+    assert!(scripted.connection.wants_read());
+    scripted.now = scripted.now + Limits::default().overrun_after;
+    scripted.connection.handle_timeout(scripted.now);
+    assert!(scripted.connection.poll_timeout().is_none_or(|due| due > scripted.now));
+}

@@ -200,6 +200,7 @@ impl Scene {
             self.disconnect(who);
         }
         assert_eq!(self.broker.connections(), 0);
+        self.said.sort();
         self.said
     }
 }
@@ -229,8 +230,9 @@ impl Client {
         let Client { ear, logged_in, told, answers, heard, .. } = self;
         ear.hear(said, |ear, channel, payload| {
             let method = Method::decode(payload).expect("decoded before");
-            // Confirms of what arrived together are told together.
-            if ear.kept.is_some() && !matches!(method, Method::BasicAck(_)) {
+            // Confirms of what arrived together are told together. What comes behind octets that are
+            // no frame is looked for at the start of the next block.
+            if ear.kept.is_some() && told.is_none() && !matches!(method, Method::BasicAck(_)) {
                 heard.push(format!("{channel}: {method:?}"));
             }
             let crossed = matches!(method, Method::ConnectionCloseOk(_));

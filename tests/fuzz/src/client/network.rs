@@ -6,7 +6,7 @@ use arbitrary::Unstructured;
 use bytes::Bytes;
 use hopmq::{
     fsm::supervisor::Retry,
-    proto::{Action, Loss},
+    proto::{Action, Loss, Turn},
     wire::{
         FRAME_MIN_SIZE, FrameKind, Method, MethodFrame,
         method::{basic, channel, connection},
@@ -131,7 +131,7 @@ impl Game {
             return Ok(());
         }
         match from.arbitrary::<u8>()? {
-            0..=239 => {
+            how @ 0..=239 => {
                 self.socket = Socket::Up;
                 self.rest.clear();
                 self.ear = Ear::new(u32::MAX);
@@ -140,7 +140,15 @@ impl Game {
                 self.asked.clear();
                 self.on_wire.clear();
                 self.published.clear();
-                self.connection.handle_dialed(self.now, plain());
+                match how {
+                    0..=159 => self.connection.handle_dialed(self.now, plain()),
+                    _ => {
+                        // One host of several.
+                        let until = self.now + Duration::from_secs(2);
+                        let turn = Turn { until, among_others: how < 200 };
+                        self.connection.handle_dialed_in_turn(self.now, plain(), turn);
+                    }
+                }
             }
             other => {
                 self.socket = Socket::None;
@@ -244,7 +252,7 @@ impl Game {
             let Some(action) = self.connection.poll_action() else { break };
             self.see(|| format!("{action:?}"));
             match action {
-                Action::Dial { .. } => {
+                Action::Dial { .. } | Action::DialNext { .. } => {
                     assert_ne!(self.socket, Socket::Dialing, "two attempts at once");
                     self.socket = Socket::Dialing;
                 }

@@ -26,6 +26,7 @@ pub(super) fn settings(mode: u8, unbounded_consumers: bool) -> Settings {
         confirm_timeout: 5 * SECOND,
         limits: Limits {
             body_bytes: 256,
+            header_bytes: 300,
             consumer_bytes,
             consumer_messages,
             overrun_after: 3 * SECOND,
@@ -33,7 +34,9 @@ pub(super) fn settings(mode: u8, unbounded_consumers: bool) -> Settings {
             window_messages: 3,
             window_bytes: 256,
             returns: 2,
+            returned_bytes: 400,
             idle_frames: 10,
+            ..Limits::default()
         },
         policy: Policy {
             first_connect_retries: has(5),
