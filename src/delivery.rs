@@ -48,9 +48,9 @@ impl Delivery {
         Delivery { received: Received::new(arrival, limits), receipt }
     }
 
-    /// The queue that it came from.
-    pub(crate) fn queue(&self) -> &ShortString {
-        &self.receipt.source.queue
+    /// The queue that it came from, under the name that it had when its consumer began.
+    pub fn queue(&self) -> &ShortString {
+        self.receipt.queue()
     }
 
     /// Says that the message was processed: the broker forgets it.
@@ -124,6 +124,11 @@ impl Receipt {
     #[rustfmt::skip]
     pub fn reject(self) -> Result<(), Error> { // takes the receipt by value: it is settled once
         self.settle(Settlement::Reject)
+    }
+
+    /// See [`Delivery::queue`].
+    pub fn queue(&self) -> &ShortString {
+        &self.source.queue
     }
 
     pub(crate) fn chan(&self) -> &Arc<ChanInner> {

@@ -78,6 +78,9 @@ mod usage;
 #[cfg(feature = "client")]
 mod watch;
 
+#[cfg(feature = "service")]
+pub mod service;
+
 #[cfg(feature = "broker")]
 pub mod broker;
 

@@ -256,6 +256,26 @@ impl Message {
         headers.into_iter().fold(self, |message, (name, value)| message.header(name, value))
     }
 
+    /// The message without the header of that name, whether it was received or set.
+    pub fn without_header(mut self, name: impl AsRef<str>) -> Self {
+        if let Some(more) = &mut self.more {
+            let name = name.as_ref();
+            more.headers.remove(name);
+            let kept = more.properties.headers.take();
+            let kept = kept.map(|headers| properties::without(&headers, name));
+            more.properties.headers = kept.filter(|headers| !headers.is_empty());
+        }
+        self
+    }
+
+    /// The message as one that does not [expire](Message::expiration).
+    pub fn without_expiration(mut self) -> Self {
+        if let Some(more) = &mut self.more {
+            more.properties.expiration = None;
+        }
+        self
+    }
+
     /// How long an exchange that [delays](crate::ExchangeDeclaration::delayed) holds it (the header
     /// `x-delay`). Other exchanges pay no heed.
     pub fn delay(mut self, time: Duration) -> Self {

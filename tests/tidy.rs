@@ -50,6 +50,13 @@ const PEER: &[&str] = &[
     "message", "proto", "queue", "sealed", "usage", "wire",
 ];
 
+/// The services: they build on what every user has, so each name they take from the crate is a public one.
+const SERVICES: &[&str] = &["service"];
+
+/// Modules that are public, and those that services share.
+const PUBLIC: &[&str] =
+    &["capability", "exchange", "fsm", "link", "queue", "sealed", "service", "table", "wire"];
+
 /// The layers that take time and randomness as arguments, and do no input or output.
 const PURE: &[&str] = &["wire", "fsm", "proto"];
 
@@ -163,6 +170,23 @@ fn layers_import_strictly_downward() {
             };
             let upward = uses_of_crate(&code_of(text)).into_iter().filter(|name| !allowed(name));
             upward.map(|name| format!("{file}: crate::{name}")).collect()
+        },
+    );
+}
+
+#[test]
+fn services_use_the_public_api_alone() {
+    complain(
+        "more than the public API (SERVICES in tests/tidy.rs)",
+        sources("src"),
+        |file, text| {
+            if !layer_of(file).is_some_and(|layer| SERVICES.contains(&layer)) {
+                return Vec::new();
+            }
+            let public =
+                |name: &str| name.starts_with(char::is_uppercase) || PUBLIC.contains(&name);
+            let inner = uses_of_crate(&code_of(text)).into_iter().filter(|name| !public(name));
+            inner.map(|name| format!("{file}: crate::{name}")).collect()
         },
     );
 }

@@ -97,6 +97,11 @@ impl Received {
         Message::from_content(self.content)
     }
 
+    /// [`Received::into_message`] of a copy, which shares the body.
+    pub fn to_message(&self) -> Message {
+        Message::from_content(self.content.clone())
+    }
+
     /// Exchange and routing key, from the method that brought it.
     fn route(&self) -> (ShortStr<'_>, ShortStr<'_>) {
         match self.content.method() {

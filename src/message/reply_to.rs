@@ -55,6 +55,11 @@ impl ReplyName {
             _ => Ok(ReplyName(name)),
         }
     }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
 }
 
 impl Sealed for ReplyName {}

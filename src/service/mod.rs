@@ -1,0 +1,72 @@
+//! What a service needs around the client: typed messages, workers and publishers.
+//!
+//! Thin layers over the public API, with the feature `service`, which brings no dependency; the codec
+//! [`Json`] is the feature `json`.
+//!
+//! | Question | Answer |
+//! |---|---|
+//! | What is in a message, and in what format? | [`Message<T>`](Message); [`Codec`]: [`Json`], [`Text`], [`Raw`], one's own |
+//! | How is a queue served? | a [`Handler`] in a [`Worker`]: how many at once, in what order, how long |
+//! | What if a message cannot be processed? | [`OnFailure`]: [`Retry`] after delays and park, requeue, or reject |
+//! | What if it cannot even be read? | [`Undecodable`] |
+//! | What if it comes twice? | [`Once`] |
+//! | A loop of one's own? | [`Job`], the typestate of processing that a worker uses |
+//! | How is a message sent at least once? | [`Publisher`] |
+//! | Which trace does it belong to? | [`TraceContext`], in its headers |
+//!
+//! # From one end to the other
+//!
+//! ```text
+//! Publisher --> exchange --> orders ----------> Worker --> handler: Ok, acked
+//!                              ^                   |
+//!                              |    failed         v
+//!                              +--- orders.retry.10000     (expires, is dead-lettered back)
+//!                                                  |
+//!                                   failed every time, permanently, or not to be decoded
+//!                                                  v
+//!                                   orders.parked          (whole, with its history in headers)
+//! ```
+//!
+//! A message is in one of these queues at every moment: its copy is confirmed before it is acked. So
+//! it may be there twice for a moment, and twice for good when the process ends between the two;
+//! that is what ids are for.
+//!
+//! A parked message is put back by whoever has mended what was wrong: its headers
+//! [`x-hopmq-exchange`](history::EXCHANGE) and [`x-hopmq-routing-key`](history::ROUTING_KEY) say
+//! where it came from, [`x-hopmq-failures`](history::FAILURES) what happened.
+//!
+//! # Spans
+//!
+//! Publishing and processing are `tracing` spans with the names and attributes of OpenTelemetry's
+//! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/):
+//! `publish {exchange}` and `process {queue}` as `otel.name`, `messaging.system`,
+//! `messaging.operation.name` and `.type`, `messaging.destination.name`, `messaging.message.id`,
+//! `.conversation_id` and `.body.size`, and `error.type`.
+
+mod codec;
+mod failure;
+pub mod history;
+mod id;
+mod job;
+mod message;
+mod once;
+mod publisher;
+mod retry;
+mod span;
+mod trace;
+mod worker;
+
+#[cfg(feature = "json")]
+pub use codec::Json;
+pub use codec::{BoxError, Codec, Decode, DecodeError, Encode, EncodeError, Raw, Text};
+pub use failure::{Failure, Handler, Outcome, Unfinished};
+pub use id::{MessageId, Priority};
+pub use job::{
+    Completed, Failed, IsPending, IsProcessing, IsUnsettled, Job, Pending, Processing, Status,
+};
+pub use message::Message;
+pub use once::{Once, Processed, RecentIds};
+pub use publisher::{PublishAllError, PublishError, Publisher};
+pub use retry::{Fate, OnFailure, Retries, Retry};
+pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};
+pub use worker::{RawHandler, Served, Undecodable, Undecoded, Worker};

@@ -1,0 +1,12 @@
+//! Services: typed messages, workers, retries, publishers, on the embedded broker and on RabbitMQ alike.
+
+#[allow(dead_code, unused_macros)] // Of the suite that it belongs to.
+#[macro_use]
+#[path = "../behaviour/place.rs"]
+mod place;
+
+mod failing;
+mod jobs;
+mod kit;
+mod publishing;
+mod working;
