@@ -287,7 +287,9 @@ impl<T, C: Codec> Worker<T, C> {
                 Event::Done(lane) => floor.next_of(lane),
                 Event::Next(Some(Ok(delivery))) => floor.take(delivery),
                 // It was rejected, and says so; the consumer goes on.
-                Event::Next(Some(Err(error @ ConsumeError::TooLarge { .. }))) => {
+                Event::Next(Some(Err(
+                    error @ (ConsumeError::TooLarge { .. } | ConsumeError::HeadersTooLarge { .. }),
+                ))) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a message is lost");
                 }
                 Event::Next(Some(Err(error))) => break Err(error),
