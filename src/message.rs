@@ -264,6 +264,9 @@ impl Message {
             let kept = more.properties.headers.take();
             let kept = kept.map(|headers| properties::without(&headers, name));
             more.properties.headers = kept.filter(|headers| !headers.is_empty());
+            if **more == More::default() {
+                self.more = None;
+            }
         }
         self
     }
@@ -303,20 +306,6 @@ impl Message {
         let more = (properties != Properties::default())
             .then(|| Box::new(More { properties, headers: FieldTable::new(), problem: None }));
         Message { body: content.into_body(), persistence, more }
-    }
-
-    /// The same message without a header of that name.
-    pub(crate) fn without_header(mut self, name: &str) -> Self {
-        if let Some(more) = &mut self.more {
-            more.headers.remove(name);
-            let kept = more.properties.headers.take();
-            more.properties.headers =
-                kept.map(|kept| properties::without(&kept, name)).filter(|kept| !kept.is_empty());
-            if **more == More::default() {
-                self.more = None;
-            }
-        }
-        self
     }
 
     /// A request of the RPC client: the broker puts the client's own address in place of this one.

@@ -19,8 +19,9 @@ const WRITTEN_WITH: &str = "1.95.";
 
 /// Each illegal pair of state and operation; the same through `&` and `Arc`; uses after a move;
 /// functions for any mode; what must not be dropped unseen, as a call without its `.await`; links;
-/// queues between brokers.
-const FOLDERS: &[&str] = &["matrix", "receivers", "moves", "bounds", "unused", "link", "service", "peer"];
+/// queues between brokers; services.
+const FOLDERS: &[&str] =
+    &["matrix", "receivers", "moves", "bounds", "unused", "link", "peer", "service"];
 
 /// Where the programs are that only have to fail; set for [`fails_in_any_way`] by the test below.
 const COPIES: &str = "HOPMQ_TEST_UI_COPIES";
