@@ -23,6 +23,7 @@ use crate::{
     queue::{CanPurge, Counts, Queue, QueueKind},
     sealed::Sealed,
     usage::UsageError,
+    watch::Ended,
 };
 
 /// The state of a channel whose mode is not fixed.
@@ -130,6 +131,25 @@ impl<S: ChanState> Chan<S> {
     /// Why the channel ended, if it has. Then every call on it says the same.
     pub fn close_reason(&self) -> Option<Error> {
         self.inner.handle.channel_ended(self.inner.key)
+    }
+
+    /// Waits until the channel has ended, and says why: [`Error::Closed`] when this program closed it.
+    /// It does not keep the channel alive, and dropping it changes nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    /// # let conn = hopmq::Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+    /// use hopmq::{Exchange, Topic, wire::ReplyCode};
+    ///
+    /// let chan = conn.open_channel().await?;
+    /// let gone = Exchange::<Topic>::by_name("nobody declared it")?;
+    /// chan.publish_unconfirmed(&gone, "key", b"lost").await?;
+    /// assert_eq!(chan.closed().await.reply_code(), Some(ReplyCode::NOT_FOUND));
+    /// # Ok(()) }
+    /// ```
+    pub fn closed(&self) -> Ended {
+        Ended::of_channel(self.inner.handle.shared(), self.inner.key)
     }
 
     /// Turns a channel that has ended into a `Chan<Closed>`, which can be reopened.

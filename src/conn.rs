@@ -21,7 +21,7 @@ use crate::{
     proto::{CallId, Reply, WaiterId},
     sealed::Sealed,
     uri::Uri,
-    watch::{ConnectionState, ConnectionStats, StateChanges},
+    watch::{Blocked, ConnectionState, ConnectionStats, Ended, StateChanges, Unblocked},
 };
 
 /// The state of a connection that was not dialled, or was closed.
@@ -309,12 +309,20 @@ impl<S: ConnState> Conn<S> {
         self.handle().ended()
     }
 
-    /// Waits until the connection has ended, and says why. Dropping it changes nothing.
+    /// Waits until the connection has ended, and says why. It does not keep the connection alive,
+    /// and dropping it changes nothing.
+    ///
+    /// ```no_run
+    /// # async fn run(conn: hopmq::Conn<hopmq::Connected>) {
+    /// let closed = conn.closed();
+    /// tokio::spawn(async move { eprintln!("the connection has ended: {}", closed.await) });
+    /// # }
+    /// ```
     pub fn closed(&self) -> Ended
     where
         Self: IsConnected,
     {
-        Ended { shared: self.handle().clone(), waiter: None }
+        Ended::of_connection(self.handle().shared())
     }
 
     /// Turns a dead connection back into one that can be dialled.
@@ -367,9 +375,51 @@ impl<S: ConnState> Conn<S> {
         ConnectionStats::of(self.handle())
     }
 
-    /// The broker's reason for blocking publishers on this connection, while it does
-    /// (<https://www.rabbitmq.com/docs/connection-blocked>).
-    pub fn blocked(&self) -> Option<Arc<str>>
+    /// Waits until the broker blocks publishers on this connection, and gives its reason
+    /// (<https://www.rabbitmq.com/docs/connection-blocked>). Ready at once while it does.
+    ///
+    /// RabbitMQ tells a connection of an alarm once it publishes. Nobody has to listen: publishing
+    /// waits by itself, or fails as [`Error::Blocked`] where
+    /// [so configured](crate::Config::while_blocked).
+    ///
+    /// ```no_run
+    /// # async fn run(conn: hopmq::Conn<hopmq::Connected>) {
+    /// let (conn, shedding) = (std::sync::Arc::new(conn), tokio::sync::watch::Sender::new(false));
+    /// tokio::spawn(async move {
+    ///     while let Ok(reason) = conn.blocked().await {
+    ///         eprintln!("the broker blocks publishers: {reason}");
+    ///         shedding.send_replace(true);
+    ///         if conn.unblocked().await.is_ok() {
+    ///             shedding.send_replace(false);
+    ///         }
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Why the connection ended, if that comes first.
+    pub fn blocked(&self) -> Blocked
+    where
+        Self: IsConnected,
+    {
+        Blocked::new(self.handle().shared())
+    }
+
+    /// Waits until the broker does not block publishers on this connection: ready at once while it
+    /// does not. A connection that was lost is blocked no more.
+    ///
+    /// # Errors
+    /// Why the connection ended, if that comes first.
+    pub fn unblocked(&self) -> Unblocked
+    where
+        Self: IsConnected,
+    {
+        Unblocked::new(self.handle().shared())
+    }
+
+    /// The broker's reason for blocking publishers on this connection, while it does.
+    pub fn block_reason(&self) -> Option<Arc<str>>
     where
         Self: IsConnected,
     {
@@ -382,32 +432,6 @@ impl<S: ConnState> Conn<S> {
         Self: IsConnected,
     {
         self.handle().server_properties()
-    }
-}
-
-/// Waits for the end of a connection; see [`Conn::closed`].
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct Ended {
-    shared: Arc<Handle>,
-    waiter: Option<WaiterId>,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.shared.forget(self.waiter);
-    }
-}
-
-impl Future for Ended {
-    type Output = Error;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
-        let this = &mut *self;
-        match this.shared.poll_ended(&mut this.waiter, cx) {
-            Poll::Ready(()) => Poll::Ready(this.shared.ended().unwrap_or(Error::Closed)),
-            Poll::Pending => Poll::Pending,
-        }
     }
 }
 

@@ -19,10 +19,11 @@ use crate::{
     chan::{Chan, ChanInner, ChanState},
     delivery::{Delivery, Source},
     error::{ConsumeError, Error},
+    interruption::Interruptions,
     message::Received,
     proto::{
         Arrival, ConsumeSpec, ConsumerEnd, ConsumerKey, DIRECT_REPLY_TO, Discarded, Reply, Request,
-        WaiterId,
+        Upkeep, WaiterId, WhenCancelled,
     },
     queue::{
         CanConsumeAutomatically, CanConsumeExclusively, CanGet, Classic, HasOffsets, Offset, Queue,
@@ -119,7 +120,8 @@ impl Consumable for Quorum {
 impl Consumable for StreamQueue {
     type Builder = NeedsPrefetch<StreamQueue>;
 
-    fn builder(options: ConsumeOptions) -> Self::Builder {
+    fn builder(mut options: ConsumeOptions) -> Self::Builder {
+        options.upkeep.is_stream = true;
         NeedsPrefetch { options, kind: PhantomData }
     }
 }
@@ -149,6 +151,7 @@ pub struct ConsumeOptions {
     checked: Result<(), UsageError>,
     exclusive: bool,
     arguments: FieldTable,
+    upkeep: Upkeep,
 }
 
 impl ConsumeOptions {
@@ -158,6 +161,7 @@ impl ConsumeOptions {
             queue: queue.short_string(),
             exclusive: false,
             arguments: FieldTable::new(),
+            upkeep: Upkeep { queue_is_transient: queue.is_transient(), ..Upkeep::default() },
             chan,
         }
     }
@@ -176,14 +180,21 @@ impl ConsumeOptions {
         automatic: bool,
         finish: impl Fn(Deliveries) -> C + Send + Sync + 'static,
     ) -> Call<C> {
-        let ConsumeOptions { chan, queue, checked, exclusive, arguments } = self;
+        let ConsumeOptions { chan, queue, checked, exclusive, arguments, upkeep } = self;
         let arguments = match arguments.is_empty() {
             true => Bytes::new(),
             false => arguments.encode(),
         };
         let source = Arc::new(Source { chan, queue: queue.clone() });
         let request = checked.map(|()| {
-            Request::Consume(ConsumeSpec { queue, automatic, exclusive, arguments, prefetch })
+            Request::Consume(ConsumeSpec {
+                queue,
+                automatic,
+                exclusive,
+                arguments,
+                prefetch,
+                upkeep,
+            })
         });
         let chan = source.chan.clone();
         chan.call(request, move |reply| match reply {
@@ -203,6 +214,7 @@ pub(crate) fn consume_replies(chan: Arc<ChanInner>) -> Call<AutomaticConsumer> {
         queue: queue.unwrap_or_default(),
         exclusive: false,
         arguments: FieldTable::new(),
+        upkeep: Upkeep { queue_is_transient: true, ..Upkeep::default() },
     };
     options.start(None, true, |deliveries| AutomaticConsumer { deliveries })
 }
@@ -276,6 +288,34 @@ impl<K> Consume<K> {
         self
     }
 
+    /// What to do when the queue is taken away: when the broker cancels the consumer, since the queue
+    /// was deleted or its leader moved, or when the queue could not be declared again after a lost
+    /// connection. By itself the consumer ends, with [`ConsumeError::CancelledByBroker`] or the
+    /// reason.
+    ///
+    /// Otherwise its stream goes on when the queue is there again, which is tried with the
+    /// [backoff](crate::fsm::supervisor::Policy::backoff) of the connection, at most
+    /// [`max_attempts`](crate::fsm::supervisor::Policy::max_attempts) times; until then the connection
+    /// is degraded, for [`Reasons::PARTIAL`](crate::fsm::supervisor::Reasons::PARTIAL). What was so is
+    /// told by [`Consumer::interruptions`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    /// # let conn = hopmq::Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+    /// # let chan = conn.open_channel().await?;
+    /// use hopmq::{Queue, WhenCancelled};
+    ///
+    /// let inbox = chan.declare(Queue::quorum("inbox")).await?;
+    /// let deliveries = chan.consume(&inbox).when_cancelled(WhenCancelled::Resubscribe).await?;
+    /// # drop(deliveries);
+    /// # Ok(()) }
+    /// ```
+    pub fn when_cancelled(mut self, what: WhenCancelled) -> Self {
+        self.options.upkeep.when_cancelled = what;
+        self
+    }
+
     /// An argument that this library does not know. The broker checks it, or ignores it.
     pub fn raw_argument(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.options.argument(name, value.into());
@@ -343,6 +383,29 @@ macro_rules! stream {
             /// The next item; `None` after the end. Dropping the future loses nothing.
             pub fn next(&mut self) -> Next<'_, Self> {
                 Next { stream: self }
+            }
+
+            /// What interrupts the consumer, as a stream beside that of its deliveries: the connection
+            /// was lost and is back, or the queue was, and the broker serves it again. Each tells
+            /// whether messages may have been missed. It ends when the consumer has.
+            ///
+            /// Nothing waits for it: the last 16 are kept for whoever reads late. It does not keep
+            /// the consumer alive.
+            ///
+            /// ```no_run
+            /// # async fn run(deliveries: hopmq::Consumer) {
+            /// let mut interruptions = deliveries.interruptions();
+            /// tokio::spawn(async move {
+            ///     while let Some(interruption) = interruptions.next().await {
+            ///         if interruption.may_have_missed() {
+            ///             println!("look for what is missing: {interruption}");
+            ///         }
+            ///     }
+            /// });
+            /// # }
+            /// ```
+            pub fn interruptions(&self) -> Interruptions {
+                self.deliveries.interruptions()
             }
 
             /// Cancels the consumer and waits for the broker's answer. What had arrived before can
@@ -455,16 +518,12 @@ impl Deliveries {
     }
 
     fn ended(&self, end: ConsumerEnd) -> Option<ConsumeError> {
-        let queue = self.source.queue.clone();
-        match end {
-            ConsumerEnd::Cancelled => None,
-            ConsumerEnd::CancelledByBroker => Some(ConsumeError::CancelledByBroker { queue }),
-            ConsumerEnd::Overrun => Some(ConsumeError::Overrun { queue }),
-            ConsumerEnd::Ended(cause) => {
-                let socket = self.source.chan.handle.last_error();
-                Some(ConsumeError::Ended(Box::new(Error::from_cause(&cause, socket))))
-            }
-        }
+        ConsumeError::from_end(end, &self.source.queue, || self.source.chan.handle.last_error())
+    }
+
+    fn interruptions(&self) -> Interruptions {
+        let Source { chan, queue } = &*self.source;
+        Interruptions::new(chan.handle.shared(), self.key, queue.clone())
     }
 
     fn cancel(&mut self) -> Call<()> {

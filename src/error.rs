@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 use crate::{
     config::ConfigError,
     driver::dial::{Attempt, DialError},
-    proto::{CallError, Cause, Exception, Inequivalent, Loss, SettleError, Violation},
+    proto::{CallError, Cause, ConsumerEnd, Exception, Inequivalent, Loss, SettleError, Violation},
     usage::UsageError,
     wire::{MethodId, ReplyCode, ShortString},
 };
@@ -288,6 +288,25 @@ pub enum ConsumeError {
     /// The channel or the connection ended.
     #[error("{0}")]
     Ended(#[source] Box<Error>),
+}
+
+impl ConsumeError {
+    /// Why a consumer ended, or was interrupted; nothing when this program cancelled it.
+    pub(crate) fn from_end(
+        end: ConsumerEnd,
+        queue: &ShortString,
+        socket: impl FnOnce() -> Option<Arc<io::Error>>,
+    ) -> Option<Self> {
+        let queue = queue.clone();
+        match end {
+            ConsumerEnd::Cancelled => None,
+            ConsumerEnd::CancelledByBroker => Some(ConsumeError::CancelledByBroker { queue }),
+            ConsumerEnd::Overrun => Some(ConsumeError::Overrun { queue }),
+            ConsumerEnd::Ended(cause) => {
+                Some(ConsumeError::Ended(Box::new(Error::from_cause(&cause, socket()))))
+            }
+        }
+    }
 }
 
 impl From<ConsumeError> for Error {

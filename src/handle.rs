@@ -4,7 +4,6 @@ use std::{
     io,
     ops::Deref,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,7 +13,7 @@ use crate::{
     error::Error,
     fsm::supervisor::State,
     name::Realm,
-    proto::{CallError, ChannelKey, Loss, WaiterId},
+    proto::{CallError, ChannelKey, Loss},
     usage::UsageError,
     wire::{FRAME_MIN_SIZE, FieldTable, RawTable, Value},
 };
@@ -159,20 +158,5 @@ impl Handle {
     pub(crate) fn channel_ended(&self, key: ChannelKey) -> Option<Error> {
         let cause = self.look(|connection| connection.channel_ended(key))?;
         Some(Error::from_cause(&cause, self.last_error()))
-    }
-
-    /// Ready once the connection has ended.
-    pub(crate) fn poll_ended(&self, held: &mut Option<WaiterId>, cx: &Context<'_>) -> Poll<()> {
-        self.with(|state| {
-            if state.connection.ended().is_some() {
-                return Poll::Ready(());
-            }
-            if state.waiters.register(held, cx.waker())
-                && let Some(waiter) = *held
-            {
-                state.connection.watch(waiter);
-            }
-            Poll::Pending
-        })
     }
 }

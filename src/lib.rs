@@ -56,6 +56,8 @@ pub mod guide;
 #[cfg(feature = "client")]
 mod handle;
 #[cfg(feature = "client")]
+mod interruption;
+#[cfg(feature = "client")]
 mod message;
 #[cfg(feature = "client")]
 mod name;
@@ -111,7 +113,7 @@ pub use confirm::{Confirm, ConfirmError};
 #[cfg(feature = "client")]
 pub use confirms::{AllConfirms, Confirms};
 #[cfg(feature = "client")]
-pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected, Ended};
+pub use conn::{Closing, Conn, ConnState, Connected, Connecting, Disconnected};
 #[cfg(feature = "client")]
 pub use consumer::{
     AutomaticConsumer, Consumable, Consume, ConsumeAutomatically, Consumer, DEFAULT_PREFETCH,
@@ -132,9 +134,13 @@ pub use exchange::{Direct, Exchange, ExchangeDeclaration, Fanout, Headers, Route
 #[cfg(feature = "client")]
 pub use find::Find;
 #[cfg(feature = "client")]
+pub use interruption::{Interruption, Interruptions, Missed};
+#[cfg(feature = "client")]
 pub use message::{Message, MessageProperties, Received, ReplyName, ReplyTo};
 #[cfg(feature = "client")]
 pub use name::{Declare, Name, Passive};
+#[cfg(feature = "client")]
+pub use proto::WhenCancelled;
 #[cfg(feature = "client")]
 pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
 #[cfg(feature = "client")]
@@ -153,4 +159,6 @@ pub use uri::{Uri, UriError, UriPart};
 #[cfg(feature = "client")]
 pub use usage::UsageError;
 #[cfg(feature = "client")]
-pub use watch::{ConnectionState, ConnectionStats, StateChange, StateChanges};
+pub use watch::{
+    Blocked, ConnectionState, ConnectionStats, Ended, StateChange, StateChanges, Unblocked,
+};

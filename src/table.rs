@@ -138,6 +138,8 @@ pub const CONN: Table = Table {
         conn("state_changes", "IsConnected", CONNECTED),
         conn("stats", "IsConnected", CONNECTED),
         conn("blocked", "IsConnected", CONNECTED),
+        conn("unblocked", "IsConnected", CONNECTED),
+        conn("block_reason", "IsConnected", CONNECTED),
         conn("server_properties", "IsConnected", CONNECTED),
     ],
 };

@@ -2,9 +2,10 @@
 
 use std::{
     fmt,
+    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use crate::{
     driver::Shared,
     error::Error,
     fsm::supervisor::{Stats, Transition},
-    proto::{Change, NotRecovered, WaiterId},
+    proto::{Cause, Change, ChannelKey, Connection, NotRecovered, WaiterId},
 };
 
 pub use crate::fsm::supervisor::State as ConnectionState;
@@ -112,6 +113,136 @@ impl fmt::Debug for StateChanges {
     }
 }
 
+/// Waits for something to be seen of a connection, without keeping it alive.
+#[derive(Debug)]
+struct Watcher {
+    shared: Arc<Shared>,
+    waiter: Option<WaiterId>,
+}
+
+impl Watcher {
+    fn new(shared: Arc<Shared>) -> Self {
+        Watcher { shared, waiter: None }
+    }
+
+    fn poll<R>(
+        &mut self,
+        cx: &Context<'_>,
+        seen: impl FnOnce(&Connection) -> Option<R>,
+    ) -> Poll<R> {
+        let Watcher { shared, waiter } = self;
+        shared.with(|state| {
+            if let Some(seen) = seen(&state.connection) {
+                return Poll::Ready(seen);
+            }
+            if state.waiters.register(waiter, cx.waker())
+                && let Some(waiter) = *waiter
+            {
+                state.connection.watch(waiter);
+            }
+            Poll::Pending
+        })
+    }
+
+    /// As [`Watcher::poll`]; the connection's end comes first.
+    fn poll_alive<R>(
+        &mut self,
+        cx: &Context<'_>,
+        seen: impl FnOnce(&Connection) -> Option<R>,
+    ) -> Poll<Result<R, Error>> {
+        let polled = ready!(self.poll(cx, |connection| match connection.ended() {
+            Some(cause) => Some(Err(cause.clone())),
+            None => seen(connection).map(Ok),
+        }));
+        Poll::Ready(polled.map_err(|cause| self.error(&cause)))
+    }
+
+    fn error(&self, cause: &Cause) -> Error {
+        Error::from_cause(cause, self.shared.last_error())
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.shared.forget(self.waiter);
+    }
+}
+
+/// Waits for the end of a connection or channel, and gives its reason; see
+/// [`Conn::closed`](crate::Conn::closed) and [`Chan::closed`](crate::Chan::closed).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Ended {
+    watcher: Watcher,
+    /// `None`: the connection's end.
+    chan: Option<ChannelKey>,
+}
+
+impl Ended {
+    pub(crate) fn of_connection(shared: Arc<Shared>) -> Self {
+        Ended { watcher: Watcher::new(shared), chan: None }
+    }
+
+    pub(crate) fn of_channel(shared: Arc<Shared>, key: ChannelKey) -> Self {
+        Ended { watcher: Watcher::new(shared), chan: Some(key) }
+    }
+}
+
+impl Future for Ended {
+    type Output = Error;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
+        let Ended { watcher, chan } = &mut *self;
+        let cause = ready!(watcher.poll(cx, |connection| match chan {
+            Some(key) => connection.channel_ended(*key),
+            None => connection.ended().cloned(),
+        }));
+        Poll::Ready(watcher.error(&cause))
+    }
+}
+
+/// Waits until publishers are blocked; see [`Conn::blocked`](crate::Conn::blocked).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Blocked {
+    watcher: Watcher,
+}
+
+impl Blocked {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Blocked { watcher: Watcher::new(shared) }
+    }
+}
+
+impl Future for Blocked {
+    type Output = Result<Arc<str>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.watcher.poll_alive(cx, |connection| connection.blocked().cloned())
+    }
+}
+
+/// Waits until publishers are not blocked; see [`Conn::unblocked`](crate::Conn::unblocked).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Unblocked {
+    watcher: Watcher,
+}
+
+impl Unblocked {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Unblocked { watcher: Watcher::new(shared) }
+    }
+}
+
+impl Future for Unblocked {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.watcher.poll_alive(cx, |connection| connection.blocked().is_none().then_some(()))
+    }
+}
+
 /// What a connection has counted since it was made.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -127,7 +258,8 @@ pub struct ConnectionStats {
     pub replayed: u64,
     /// Publishes that the broker has not answered yet.
     pub unconfirmed: usize,
-    /// Entities that could not be declared again in the last recovery, with the broker's answer.
+    /// Entities that could not be declared again yet, with the broker's answer. They are tried again
+    /// with the policy's backoff; meanwhile the connection is degraded.
     pub not_recovered: Vec<NotRecovered>,
     /// The last failure.
     pub last_error: Option<Error>,
@@ -143,7 +275,7 @@ impl ConnectionStats {
             machine: connection.supervisor().stats(now),
             replayed: connection.replayed(),
             unconfirmed: connection.unconfirmed(),
-            not_recovered: connection.not_recovered().to_vec(),
+            not_recovered: connection.not_recovered(),
             last_error: connection
                 .last_cause()
                 .map(|cause| Error::from_cause(cause, last_error.clone())),

@@ -59,7 +59,7 @@ pub struct Limits {
     /// kept whatever its size. 1 MiB.
     pub event_bytes: usize,
     /// How many frames that cost the peer nothing (heartbeats, `connection.blocked`, `channel.flow`,
-    /// `basic.cancel`) are taken in a second, before the connection is closed for a flood. 10,000.
+    /// `basic.cancel`, confirms of what was confirmed) are taken in a second, before the connection is closed for a flood. 10,000.
     pub idle_frames: u32,
 }
 

@@ -21,6 +21,8 @@ const REMEMBERED: usize = 16;
 #[derive(Debug)]
 pub(super) struct Blocks {
     current: BytesMut,
+    /// It is larger than others, for a frame that does not fit them.
+    oversized: bool,
     /// What was read full, oldest first: what comes first is dropped first, as a rule.
     full: VecDeque<BytesMut>,
     /// A block was read full since the last rest.
@@ -30,7 +32,7 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new() -> Self {
         let current = BytesMut::with_capacity(BLOCK);
-        Blocks { current, full: VecDeque::new(), busy: false }
+        Blocks { current, oversized: false, full: VecDeque::new(), busy: false }
     }
 
     /// Where to read to: behind what is there already.
@@ -48,7 +50,10 @@ impl Blocks {
     /// (bodies are used up in pieces), and moves, so that its block can be freed with its messages.
     pub(super) fn put_back(&mut self, rest: &[u8]) {
         if !rest.is_empty() {
-            self.make_room(rest.len() + READ_AT_LEAST);
+            let enough = rest.len() + READ_AT_LEAST;
+            // Beyond a block twice as much each time: a large frame is not copied once for every few
+            // bytes of it.
+            self.make_room(if enough > BLOCK { 2 * rest.len() } else { enough });
             self.current.extend_from_slice(rest);
         }
     }
@@ -77,23 +82,27 @@ impl Blocks {
         }
         let next = self.next(least);
         let full = std::mem::replace(&mut self.current, next);
-        if self.full.len() < REMEMBERED {
+        let oversized = std::mem::replace(&mut self.oversized, least > BLOCK);
+        if self.full.len() < REMEMBERED && !oversized {
             self.full.push_back(full);
         }
         self.busy = true;
     }
 
-    /// The oldest block, if nobody uses it any more, else a new one.
+    /// The oldest block that nobody uses any more, else a new one.
     fn next(&mut self, least: usize) -> BytesMut {
         let size = least.max(BLOCK);
-        if let Some(mut oldest) = self.full.pop_front() {
+        // All are looked at: one message that is kept must not cost a new block whenever its own
+        // comes up.
+        for _ in 0..self.full.len() {
+            let Some(mut oldest) = self.full.pop_front() else { break };
             if oldest.try_reclaim(size) {
                 return oldest;
             }
-            if self.full.len() + 1 < REMEMBERED {
-                // Somebody keeps a message of it: others get their turn.
-                self.full.push_back(oldest);
-            }
+            self.full.push_back(oldest);
+        }
+        if self.full.len() + 1 >= REMEMBERED {
+            self.full.pop_front();
         }
         BytesMut::with_capacity(size)
     }
@@ -122,6 +131,17 @@ mod tests {
         let places: Vec<_> = (0..3).map(|_| read(&mut blocks).as_ptr()).collect();
         assert!(places.contains(&place), "{place:?} is not in {places:?}");
         assert!(second.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn a_message_that_is_kept_costs_its_own_block_alone() {
+        let mut blocks = Blocks::new();
+        let kept = read(&mut blocks);
+        for _ in 0..3 * REMEMBERED {
+            read(&mut blocks);
+        }
+        assert_eq!(blocks.full.len(), 2, "the one that is kept, and the one before this");
+        drop(kept);
     }
 
     #[test]

@@ -22,8 +22,8 @@ use crate::{
     fsm::{Label, Time},
     proto::{
         Accepted, Arrival, CallError, CallId, Change, ChannelKey, Connection, ConsumerEnd,
-        ConsumerKey, Outcome, Outgoing, Reply, ReturnedContent, SettleError, Settlement, WaiterId,
-        Wakes,
+        ConsumerKey, EntityReport, Interruption, NotRecovered, Outcome, Outgoing, Reply,
+        ReturnedContent, SettleError, Settlement, WaiterId, Wakes,
     },
 };
 
@@ -150,6 +150,19 @@ impl Shared {
             );
             state.history.push(change);
         }
+        while let Some(report) = state.connection.poll_entity_report() {
+            match report {
+                EntityReport::NotRecovered(NotRecovered { entity, reason }) => tracing::warn!(
+                    connection = self.id,
+                    entity = &*entity,
+                    reason = tracing::field::display(reason),
+                    "not recovered"
+                ),
+                EntityReport::Mended(entity) => {
+                    tracing::info!(connection = self.id, entity = &*entity, "recovered after all");
+                }
+            }
+        }
     }
 
     /// The next change of state after those that this watcher has seen; `None` after the end.
@@ -231,6 +244,21 @@ impl Shared {
             task.wake();
         }
         polled
+    }
+
+    /// What interrupted a consumer next; nothing when it has ended.
+    pub(crate) fn poll_interruption(
+        &self,
+        key: ConsumerKey,
+        cursor: &mut u64,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Interruption>> {
+        let mut state = self.lock();
+        let State { connection, waiters, .. } = &mut *state;
+        connection.poll_interruption(key, cursor, || {
+            waiters.register(held, cx.waker()).then_some(*held).flatten()
+        })
     }
 
     /// The outcome of a publish. Notes up to where the others are confirmed, so that they need not ask.

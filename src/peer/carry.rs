@@ -240,7 +240,7 @@ async fn incoming(
     loop {
         match either(consumer.next(), pulse.tick()).await {
             // While the broker holds publishers back, the other side cannot be heard.
-            Either::Second(_) => shared.pulse(conn.blocked().is_some()),
+            Either::Second(_) => shared.pulse(conn.block_reason().is_some()),
             Either::First(Some(Ok(delivery))) => {
                 let (received, receipt) = delivery.into_parts();
                 let header = received.properties().header(frame::HEADER);

@@ -109,8 +109,9 @@ impl Assembly {
             return Ok(Some(Content::pieces(&method, &header, Vec::new(), discarded)));
         }
         *self = Assembly::AwaitBody(Box::new(Partial {
-            method,
-            header,
+            // Copied, as they are in the end: a body that takes its time must not keep their block.
+            method: Bytes::copy_from_slice(&method),
+            header: Bytes::copy_from_slice(&header),
             segments: Vec::new(),
             gathered: BytesMut::new(),
             remaining: size,

@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, mem, sync::Arc, task::Poll};
 
-use super::{Cause, ConsumeSpec, Content, Limits, WaiterId, Wakes};
+use super::{
+    Cause, ConsumeSpec, Content, Interruption, Interruptions, Limits, Missed, Offsets, WaiterId,
+    Wakes, WhenCancelled,
+};
+use crate::fsm::Time;
 
 /// A message that the broker delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +22,10 @@ pub struct Arrival {
     /// Method, properties and body.
     pub content: Content,
 }
+
+/// So many deliveries may arrive for a consumer with a prefetch that was cancelled, until the broker
+/// answers: twice the largest prefetch.
+const UNWANTED_MAX: usize = 2 * 65_536;
 
 /// Why a consumer ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +48,8 @@ pub enum ConsumerEnd {
 pub enum ConsumerPhase {
     /// Deliveries arrive.
     Active,
+    /// Its queue is not there; it waits until it is.
+    Away,
     /// basic.cancel is on its way; what still arrives is returned to the queue.
     Cancelling,
     /// Nothing arrives any more.
@@ -53,8 +63,8 @@ pub struct Consumer {
     pub number: u32,
     /// How it was asked for; recovery asks the same again.
     pub spec: ConsumeSpec,
-    /// How many times its connection was lost.
-    pub interruptions: u32,
+    /// What has interrupted it so far.
+    pub interruptions: Interruptions,
     /// Where it is in its life.
     pub phase: ConsumerPhase,
     /// Why it ended.
@@ -65,7 +75,15 @@ pub struct Consumer {
     behind: bool,
     buffer: VecDeque<Arrival>,
     bytes: usize,
+    /// Tags of what nobody will take: back to the queue once nothing more can arrive.
+    unwanted: Vec<u64>,
     waiter: Option<WaiterId>,
+    /// Since when it is interrupted, and what would have been its end.
+    interrupted: Option<Box<(Time, ConsumerEnd)>>,
+    /// Who waits for the next interruption.
+    watchers: Vec<WaiterId>,
+    /// How far it has read, where its queue is a stream.
+    offsets: Option<Box<Offsets>>,
 }
 
 impl Consumer {
@@ -73,21 +91,56 @@ impl Consumer {
     pub fn new(number: u32, spec: ConsumeSpec) -> Self {
         Consumer {
             number,
-            spec,
-            interruptions: 0,
+            interruptions: Interruptions::default(),
             phase: ConsumerPhase::Active,
             end: None,
             orphaned: false,
             behind: false,
             buffer: VecDeque::new(),
             bytes: 0,
+            unwanted: Vec::new(),
             waiter: None,
+            interrupted: None,
+            watchers: Vec::new(),
+            offsets: spec.upkeep.is_stream.then(Box::default),
+            spec,
         }
     }
 
     /// The memory that waiting deliveries hold on to.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether nobody will take what arrives now: its owner is gone, or was told that it was overrun.
+    pub fn is_unwanted(&self) -> bool {
+        self.orphaned || matches!(self.end, Some(ConsumerEnd::Overrun))
+    }
+
+    /// A delivery that nobody will take: of it only the tag is kept, if it is owed a settlement.
+    /// False when there are more of them than any prefetch allows.
+    pub fn discard(&mut self, tag: u64, automatic: bool) -> bool {
+        if !automatic {
+            self.unwanted.push(tag);
+        }
+        let unlimited = matches!(self.spec.prefetch, None | Some(0));
+        unlimited || self.unwanted.len() <= UNWANTED_MAX
+    }
+
+    /// Its owner is gone, and `rest` was taken and not handed out: of all of it only the tags are
+    /// kept.
+    pub fn abandon(&mut self, rest: VecDeque<Arrival>, epoch: u32) {
+        self.orphaned = true;
+        self.bytes = 0;
+        let waiting = rest.into_iter().chain(mem::take(&mut self.buffer));
+        // Of an earlier epoch: it is in the queue already, and its tag means another one now.
+        let owed = waiting.filter(|arrival| !arrival.automatic && arrival.epoch == epoch);
+        self.unwanted.extend(owed.map(|arrival| arrival.tag));
+    }
+
+    /// The tags of what goes back to the queue, now that nothing more can arrive.
+    pub fn take_unwanted(&mut self) -> Vec<u64> {
+        mem::take(&mut self.unwanted)
     }
 
     /// Whether it has fallen behind now: more waits for its owner than may, and taking it or
@@ -107,6 +160,9 @@ impl Consumer {
 
     /// Adds a delivery and wakes the owner if it waits.
     pub fn push(&mut self, arrival: Arrival, wakes: &mut Wakes) {
+        if let Some(offsets) = &mut self.offsets {
+            offsets.delivered(arrival.tag, &arrival.content);
+        }
         // A flat charge for each, so that empty bodies are bounded too.
         self.bytes += arrival.content.weight() + mem::size_of::<Arrival>();
         self.buffer.push_back(arrival);
@@ -138,26 +194,107 @@ impl Consumer {
         self.phase = ConsumerPhase::Ended;
         self.end.get_or_insert(end);
         wakes.extend(self.waiter.take());
+        wakes.append(&mut self.watchers);
     }
 
     /// The connection is lost: what waits and is to be settled is stale, for the broker has put it
     /// back. What is settled already is kept.
-    pub fn interrupt(&mut self) {
-        self.interruptions += 1;
+    pub fn interrupt(&mut self, now: Time, cause: &Arc<Cause>) {
+        self.was_interrupted(now, ConsumerEnd::Ended(cause.clone()));
+        if let Some(offsets) = &mut self.offsets {
+            offsets.interrupt();
+        }
+        self.unwanted = Vec::new();
         if !self.spec.automatic {
-            self.take_rest();
+            self.forget_waiting();
         }
     }
 
-    /// Puts back what its owner had taken but not handed out.
-    pub fn take_back(&mut self, mut rest: VecDeque<Arrival>) {
-        rest.append(&mut self.buffer);
-        self.buffer = rest;
+    /// Its queue is gone: it waits until that is back, or ends where it was not told to wait.
+    pub fn lose_queue(&mut self, now: Time, why: ConsumerEnd, wakes: &mut Wakes) {
+        let waits = self.spec.upkeep.when_cancelled != WhenCancelled::End
+            && matches!(self.phase, ConsumerPhase::Active | ConsumerPhase::Away)
+            && self.end.is_none()
+            && !self.orphaned;
+        if !waits {
+            return self.finish(why, wakes);
+        }
+        self.phase = ConsumerPhase::Away;
+        self.was_interrupted(now, why);
     }
 
-    /// Takes what its owner will not: to be returned to the queue.
-    pub fn take_rest(&mut self) -> VecDeque<Arrival> {
+    /// Why it waits for its queue, if it does.
+    pub fn why_away(&self) -> Option<ConsumerEnd> {
+        let interrupted =
+            self.interrupted.as_ref().filter(|_| self.phase == ConsumerPhase::Away)?;
+        Some(interrupted.1.clone())
+    }
+
+    /// What is being made up for began with the first of several blows.
+    fn was_interrupted(&mut self, now: Time, by: ConsumerEnd) {
+        self.interrupted.get_or_insert_with(|| Box::new((now, by)));
+    }
+
+    /// The broker serves it, for the first time or again.
+    pub fn is_served(&mut self, now: Time, wakes: &mut Wakes) {
+        let Some(interrupted) = self.interrupted.take() else { return };
+        let (since, by) = *interrupted;
+        let missed = self.missed(&by);
+        let lasted = now.saturating_since(since);
+        self.interruptions.push(Interruption { by, lasted, missed });
+        wakes.append(&mut self.watchers);
+    }
+
+    fn missed(&self, by: &ConsumerEnd) -> Missed {
+        match &self.offsets {
+            _ if self.spec.upkeep.queue_is_transient => Missed::Queue,
+            _ if matches!(by, ConsumerEnd::CancelledByBroker) => Missed::Queue,
+            Some(offsets) => offsets.missed(&self.spec.arguments),
+            None if self.spec.automatic => Missed::InFlight,
+            None => Missed::Nothing,
+        }
+    }
+
+    /// How it is asked for again.
+    pub fn resumed(&self) -> ConsumeSpec {
+        let mut spec = self.spec.clone();
+        if let Some(offsets) = &self.offsets {
+            spec.arguments = offsets.resume(&spec.arguments);
+        }
+        spec
+    }
+
+    /// A delivery of its channel was settled.
+    pub fn settled(&mut self, tag: u64) {
+        if let Some(offsets) = &mut self.offsets {
+            offsets.settled(tag);
+        }
+    }
+
+    /// The interruption with this number, or the next; nothing when it has ended without one.
+    pub fn poll_interruption(
+        &mut self,
+        cursor: &mut u64,
+        waiter: impl FnOnce() -> Option<WaiterId>,
+    ) -> Poll<Option<Interruption>> {
+        if let Some(next) = self.interruptions.next(cursor) {
+            return Poll::Ready(Some(next.clone()));
+        }
+        if self.end.is_some() {
+            return Poll::Ready(None);
+        }
+        self.watchers.extend(waiter());
+        Poll::Pending
+    }
+
+    /// Whoever waited for an interruption is gone.
+    pub fn forget_waiter(&mut self, waiter: WaiterId) {
+        self.watchers.retain(|waiting| *waiting != waiter);
+    }
+
+    /// Forgets what waits: the connection is lost, and the broker has put it back.
+    pub fn forget_waiting(&mut self) {
         self.bytes = 0;
-        mem::take(&mut self.buffer)
+        self.buffer = VecDeque::new();
     }
 }

@@ -8,6 +8,9 @@ use crate::{fsm::Time, wire::ShortString};
 /// Transitions of channels that are kept for whoever logs them.
 const TRANSITIONS_KEPT: usize = 256;
 
+/// So many of them may wait to be answered.
+const UNREAD_ANSWERS_MAX: u32 = 2_000;
+
 /// Over this time the frames that cost the peer nothing are counted.
 const IDLE_FRAMES_PER: Duration = Duration::from_secs(1);
 
@@ -21,10 +24,14 @@ pub(super) struct Core {
     pub(super) wakes: Wakes,
     /// Publishers that wait for room in the batch, for unblocking, or for recovery.
     pub(super) gate: Vec<WaiterId>,
+    /// Whoever waits for a change of the connection's state, for a block, or for an end.
+    pub(super) watchers: Vec<WaiterId>,
     /// What this connection declared.
     pub(super) topology: Topology,
     /// Queues that a consumer of ours has just left.
     pub(super) consumers_left: Vec<ShortString>,
+    /// A consumer has begun to wait for its queue.
+    pub(super) queues_are_away: bool,
     /// Messages that were published again after a cut.
     pub(super) replayed: u64,
     /// Consumers that hold more than they may.
@@ -33,6 +40,8 @@ pub(super) struct Core {
     pub(super) paused_since: Option<Time>,
     /// Channels with an ack that waits for the next flush.
     pub(super) acks_due: Vec<u32>,
+    /// Answers to such frames in the batch.
+    pub(super) unread_answers: u32,
     /// Since when frames that cost the peer nothing are counted, and how many there were.
     idle_frames: (Time, u32),
     /// Transitions of channels that nobody has fetched; the oldest are dropped.
@@ -48,12 +57,15 @@ impl Core {
             calls: Calls::default(),
             wakes: Wakes::new(),
             gate: Vec::new(),
+            watchers: Vec::new(),
             topology: Topology::default(),
             consumers_left: Vec::new(),
+            queues_are_away: false,
             replayed: 0,
             behind: 0,
             paused_since: None,
             acks_due: Vec::new(),
+            unread_answers: 0,
             idle_frames: (Time::ZERO, 0),
             transitions: VecDeque::new(),
         }
@@ -77,6 +89,15 @@ impl Core {
             return Err(Violation::Flood(what));
         }
         Ok(())
+    }
+
+    /// The same for one that asks for an answer: answers that the peer does not read must not pile up.
+    pub(super) fn idle_request(&mut self, what: &'static str) -> Result<(), Violation> {
+        self.unread_answers += 1;
+        match self.unread_answers > UNREAD_ANSWERS_MAX {
+            true => Err(Violation::Flood(what)),
+            false => self.idle_frame(what),
+        }
     }
 
     pub(super) fn consumer_fell_behind(&mut self) {

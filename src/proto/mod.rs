@@ -31,7 +31,9 @@ mod handshake;
 mod heartbeat;
 mod ids;
 mod inequivalent;
+mod interruption;
 mod ledger;
+mod offsets;
 mod records;
 mod request;
 mod settings;
@@ -48,7 +50,9 @@ pub use channel::{DIRECT_REPLY_TO, ReturnedContent, SEQUENCE_HEADER, SettleError
 pub use channel_machine::{
     ChannelBehaviour, ChannelEvent, ChannelMachine, ChannelState, ChannelTransition, Operation,
 };
-pub use connection::{Accepted, Action, Change, Connection, NotRecovered, Outgoing, Turn};
+pub use connection::{
+    Accepted, Action, Change, Connection, EntityReport, NotRecovered, Outgoing, Turn,
+};
 pub use consumer::{Arrival, Consumer, ConsumerEnd, ConsumerPhase};
 pub use content::{Body, Content, Discarded};
 pub use fault::{CallError, Cause, Exception, Loss, Scope, Violation};
@@ -56,10 +60,12 @@ pub use handshake::{AwaitOpenOk, AwaitStart, AwaitTune, Negotiated, Step};
 pub use heartbeat::Heartbeat;
 pub use ids::ChannelIds;
 pub use inequivalent::Inequivalent;
+pub use interruption::{Interruption, Interruptions, Missed};
 pub use ledger::{Kept, Ledger, Outcome};
+pub use offsets::Offsets;
 pub use request::{
-    BindingSpec, ConsumeSpec, ExchangeSpec, QueueSpec, Reply, Request, consumer_number,
-    consumer_tag,
+    BindingSpec, ConsumeSpec, ExchangeSpec, QueueSpec, Reply, Request, Upkeep, WhenCancelled,
+    consumer_number, consumer_tag,
 };
 pub use settings::{FRAME_MAX_CAP, Limits, Mechanism, Secret, Settings};
 pub use topology::{Destination, Entity, Topology};

@@ -138,6 +138,35 @@ pub struct ConsumeSpec {
     pub arguments: Bytes,
     /// How many unsettled deliveries the broker sends this consumer at most.
     pub prefetch: Option<u16>,
+    /// What becomes of it when it is interrupted.
+    pub upkeep: Upkeep,
+}
+
+/// What becomes of a consumer that is interrupted, and what it may have missed then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Upkeep {
+    /// What it does when its queue is taken from it.
+    pub when_cancelled: WhenCancelled,
+    /// Its queue goes when the connection does: it is exclusive, or deleted with its last consumer.
+    pub queue_is_transient: bool,
+    /// Its queue is a stream, of which it reads on behind what it has settled.
+    pub is_stream: bool,
+}
+
+/// What a consumer does when its queue is taken from it: when the broker cancels it, since the queue
+/// was deleted or its leader moved (<https://www.rabbitmq.com/docs/consumer-cancel>), or when the
+/// queue could not be declared again after a lost connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenCancelled {
+    /// It ends, and says why.
+    #[default]
+    End,
+    /// It waits until the queue is there, looking for it at growing intervals, and subscribes again.
+    Resubscribe,
+    /// It declares the queue and its bindings again, as this connection declared them, and subscribes
+    /// again. A queue that this connection did not declare is looked for instead.
+    Redeclare,
 }
 
 /// The answer to a request.

@@ -35,6 +35,8 @@ pub struct Topology {
     exchanges: BTreeMap<ShortString, ExchangeSpec>,
     queues: BTreeMap<ShortString, QueueSpec>,
     bindings: BTreeSet<(Destination, BindingSpec)>,
+    /// What went with a queue that somebody waits for, by the queue's name, in the order to declare.
+    away: BTreeMap<ShortString, Vec<Entity>>,
 }
 
 impl Topology {
@@ -46,6 +48,7 @@ impl Topology {
             }
             Request::DeclareQueue(spec) if !spec.passive => {
                 if let Reply::Declared { name, .. } = reply {
+                    self.away.remove(name);
                     self.queues.insert(name.clone(), spec.clone());
                 }
             }
@@ -54,7 +57,10 @@ impl Topology {
             Request::UnbindExchange(spec) => self.unbind(Destination::Exchange, spec),
             Request::UnbindQueue(spec) => self.unbind(Destination::Queue, spec),
             Request::DeleteExchange { name, .. } => self.exchange_is_gone(name),
-            Request::DeleteQueue { name, .. } => self.queue_is_gone(name),
+            Request::DeleteQueue { name, .. } => {
+                self.away.remove(name);
+                self.queue_is_gone(name);
+            }
             _ => {}
         }
     }
@@ -65,6 +71,58 @@ impl Topology {
         self.forget_bindings(|destination, spec| {
             destination == Destination::Queue && spec.destination == *name
         });
+    }
+
+    /// A queue is gone, or seems to be, and somebody waits for it: what goes with it is kept apart.
+    pub fn queue_is_away(&mut self, name: &ShortString) {
+        let before: Vec<Entity> = self.entities().collect();
+        self.queue_is_gone(name);
+        let left: Vec<Entity> = self.entities().collect();
+        let gone: Vec<Entity> = before.into_iter().filter(|had| !left.contains(had)).collect();
+        if !gone.is_empty() {
+            self.away.insert(name.clone(), gone);
+        }
+    }
+
+    /// A queue that was waited for is there again: what went with it counts as declared.
+    pub fn queue_is_back(&mut self, name: &ShortString) {
+        for entity in self.away.remove(name).unwrap_or_default() {
+            match entity {
+                Entity::Exchange(spec) => {
+                    self.exchanges.insert(spec.name.clone(), spec);
+                }
+                Entity::Queue(name, spec) => {
+                    self.queues.insert(name, spec);
+                }
+                Entity::Binding(to, spec) => {
+                    self.bindings.insert((to, spec));
+                }
+            }
+        }
+    }
+
+    /// What went with a queue that is waited for, in the order to declare it.
+    pub fn away(&self, queue: &ShortString) -> &[Entity] {
+        self.away.get(queue).map_or(&[], Vec::as_slice)
+    }
+
+    /// Nobody waits for this queue any more.
+    pub fn forget_away(&mut self, waited_for: impl Fn(&ShortString) -> bool) {
+        self.away.retain(|queue, _| waited_for(queue));
+    }
+
+    /// Whether something is recorded.
+    pub fn contains(&self, entity: &Entity) -> bool {
+        match entity {
+            Entity::Exchange(spec) => self.exchanges.get(&spec.name) == Some(spec),
+            Entity::Queue(name, spec) => self.queues.get(name) == Some(spec),
+            Entity::Binding(to, spec) => self.bindings.contains(&(*to, spec.clone())),
+        }
+    }
+
+    /// Whether this connection declared a queue of this name, and it is still there.
+    pub fn has_queue(&self, name: &ShortString) -> bool {
+        self.queues.contains_key(name)
     }
 
     /// The last consumer of this connection has left a queue: one that deletes itself is gone.
@@ -135,6 +193,19 @@ impl Topology {
 }
 
 impl Entity {
+    /// Asks for a queue that somebody else declared.
+    pub(super) fn known_queue(name: &ShortString) -> Self {
+        let spec = QueueSpec {
+            name: name.clone(),
+            passive: true,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            arguments: bytes::Bytes::new(),
+        };
+        Entity::Queue(name.clone(), spec)
+    }
+
     /// What it is, for reports: `queue 'inbox'`.
     pub fn describe(&self) -> String {
         match self {

@@ -364,7 +364,8 @@ impl<K: QueueKind> Declare for QueueDeclaration<K> {
         };
         let owner = self.exclusive.then_some(connection);
         let counts = Counts::from_reply(reply);
-        Queue::declared(name, self.name.is_none(), realm.clone(), owner, counts)
+        let (chosen, realm) = (self.name.is_none(), realm.clone());
+        Queue::declared(name, chosen, realm, owner, self.auto_delete, counts)
     }
 }
 

@@ -57,6 +57,8 @@ struct Shared {
     realm: Arc<Realm>,
     /// The connection that an exclusive queue belongs to.
     owner: Option<u64>,
+    /// It goes when its last consumer does.
+    auto_delete: bool,
     counts: Counts,
 }
 
@@ -119,6 +121,11 @@ impl<K> Queue<K> {
         self.shared.owner.is_some()
     }
 
+    /// Whether it goes with the connection that declared it, or with its last consumer.
+    pub(crate) fn is_transient(&self) -> bool {
+        self.shared.owner.is_some() || self.shared.auto_delete
+    }
+
     /// Whether the broker chose its name.
     pub fn is_server_named(&self) -> bool {
         matches!(self.shared.name, QueueName::Chosen(_))
@@ -179,13 +186,17 @@ impl<K> Queue<K> {
         chosen: bool,
         realm: Arc<Realm>,
         owner: Option<u64>,
+        auto_delete: bool,
         counts: Counts,
     ) -> Self {
         let name = match chosen {
             true => QueueName::Chosen(Mutex::new(name)),
             false => QueueName::Given(name),
         };
-        Queue { shared: Arc::new(Shared { name, realm, owner, counts }), kind: PhantomData }
+        Queue {
+            shared: Arc::new(Shared { name, realm, owner, auto_delete, counts }),
+            kind: PhantomData,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ async fn a_connection_says_what_the_broker_is(at: Place) -> Outcome {
     let capabilities = properties.get("capabilities").and_then(|value| value.as_table());
     let confirms = capabilities.and_then(|table| table.get("publisher_confirms"));
     assert_eq!(confirms.and_then(|value| value.as_bool()), Some(true));
-    assert_eq!(conn.blocked(), None);
+    assert_eq!(conn.block_reason(), None);
     Ok(())
 }
 

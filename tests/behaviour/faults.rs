@@ -49,7 +49,7 @@ async fn block(
 ) -> Outcome<Confirm> {
     at.broker().faults().block();
     let confirm = chan.publish(&default_exchange(), queue, b"the last").await?;
-    until(async || Ok(conn.blocked().is_some())).await?;
+    assert_eq!(&*conn.blocked().await?, "low on memory");
     Ok(confirm)
 }
 
@@ -63,7 +63,7 @@ async fn a_blocked_publish_waits_and_goes_on(at: Place) -> Outcome {
     at.broker().faults().unblock();
     waiting.await?.await?;
     first.await?;
-    assert_eq!(conn.blocked(), None);
+    assert_eq!(conn.block_reason(), None);
     assert_eq!(chan.counts(&queue).await?.messages, 2);
     Ok(())
 }
@@ -89,7 +89,7 @@ async fn a_blocked_publish_fails_at_once_where_so_configured(at: Place) -> Outco
     assert!(matches!(failed.error(), Error::Blocked { .. }), "{failed:?}");
     at.broker().faults().unblock();
     first.await?;
-    until(async || Ok(conn.blocked().is_none())).await?;
+    conn.unblocked().await?;
     chan.publish(&default_exchange(), &queue, b"again").await?.await?;
     Ok(())
 }

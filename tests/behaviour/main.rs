@@ -9,12 +9,17 @@ mod channels;
 mod connecting;
 mod consuming;
 mod dropping;
+mod events;
 mod exchanges;
 mod faults;
 mod limits;
 mod lossless;
+#[path = "../node/mod.rs"]
+mod node;
 mod ordering;
+mod proxy;
 mod publishing;
 mod queues;
+mod surviving;
 mod tokens;
 mod transactions;

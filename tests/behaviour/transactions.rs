@@ -2,7 +2,7 @@
 
 use hopmq::{Exchange, Queue, Topic, wire::ReplyCode};
 
-use crate::place::{Outcome, Place, default_exchange, text};
+use crate::place::{Outcome, Place, default_exchange, is_pending, text};
 
 on_both_brokers!(
     a_commit_publishes,
@@ -10,6 +10,7 @@ on_both_brokers!(
     settling_is_part_of_it,
     a_transaction_that_cannot_be_committed_closes_the_channel,
     what_is_not_committed_is_gone_with_the_channel,
+    messages_that_no_queue_takes_come_back_with_the_commit,
 );
 
 async fn a_commit_publishes(at: Place) -> Outcome {
@@ -80,5 +81,25 @@ async fn what_is_not_committed_is_gone_with_the_channel(at: Place) -> Outcome {
     chan.publish_in_tx(&default_exchange(), &queue, b"x").await?;
     chan.close().await?;
     assert_eq!(at.chan().await?.counts(&queue).await?.messages, 0);
+    Ok(())
+}
+
+/// AMQP 0-9-1, 1.9.2.3: what is published takes effect at the commit, and so does its return.
+async fn messages_that_no_queue_takes_come_back_with_the_commit(at: Place) -> Outcome {
+    let chan = at.chan().await?.tx_select().await?;
+    let news = chan.declare(Exchange::fanout(at.name("news"))).await?;
+    let mut returns = chan.returns();
+    chan.publish_in_tx(&news, (), b"undone").mandatory().await?;
+    chan.rollback().await?;
+    chan.publish_in_tx(&news, (), b"done").mandatory().await?;
+    let mut next = returns.next();
+    chan.counts(&chan.declare(Queue::classic(at.name("inbox"))).await?).await?;
+    assert!(is_pending(&mut next).await, "nothing before the commit");
+    chan.commit().await?;
+    let returned = next.await.ok_or("the channel has ended")?;
+    assert_eq!(returned.code, ReplyCode::NO_ROUTE);
+    assert_eq!(text(&returned.message), "done");
+    chan.close().await?;
+    assert!(returns.next().await.is_none(), "what was rolled back does not come back");
     Ok(())
 }

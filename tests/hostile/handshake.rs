@@ -6,7 +6,10 @@ use hopmq::{
     wire::{FrameError, MethodError, method},
 };
 
-use crate::peer::{Peer, WATCHDOG, frame, method_frame, peer};
+use crate::{
+    memory::Bounded,
+    peer::{Peer, WATCHDOG, frame, method_frame, peer},
+};
 
 /// Connects to a peer that says this at once, and then keeps silent.
 async fn greeted_with(greeting: impl AsRef<[u8]> + Send + Sync + 'static) -> Error {
@@ -21,6 +24,7 @@ async fn greeted_with(greeting: impl AsRef<[u8]> + Send + Sync + 'static) -> Err
 async fn refused<F: Future<Output = ()> + Send>(
     script: impl FnOnce(Peer) -> F + Send + 'static,
 ) -> Error {
+    let _memory = Bounded::by_two_frames();
     let (config, serving) = peer(script).await;
     let connecting = tokio::time::timeout(WATCHDOG, Conn::new(config).connect());
     let failed = connecting.await.expect("it ends").expect_err("it is no broker");
@@ -185,6 +189,7 @@ async fn a_frame_max_below_the_least() {
 /// Legal: it means no limit, which is then our own.
 #[tokio::test]
 async fn a_frame_max_of_zero() {
+    let _memory = Bounded::by_two_frames();
     let (config, _) = peer(async |mut peer: Peer| {
         peer.shake_hands(0).await;
         peer.send([1, 0, 0, 0xff, 0xff, 0xff, 0xff]).await;

@@ -4,5 +4,6 @@
 mod floods;
 mod handshake;
 mod hosts;
+mod memory;
 mod open;
 mod peer;

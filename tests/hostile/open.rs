@@ -5,12 +5,17 @@ use hopmq::{
     wire::{ShortStr, method},
 };
 
-use crate::peer::{
-    Peer, SHORT, WATCHDOG, connected, deliver, end, ends_as_violation, frame, header, method_frame,
+use crate::{
+    memory::{Bounded, alone},
+    peer::{
+        Peer, SHORT, WATCHDOG, connected, deliver, end, ends_as_violation, frame, header,
+        method_frame,
+    },
 };
 
 /// On a connection with channel 1 open this breaks the protocol, in words that contain the others.
 async fn breaks(bytes: impl AsRef<[u8]> + Send + 'static, words: &str) {
+    let _memory = Bounded::by_two_frames();
     let (conn, chan) = connected(async move |mut peer: Peer| {
         peer.send(bytes).await;
         peer.drain().await;
@@ -48,6 +53,7 @@ async fn a_client_s_own_method() {
 
 #[tokio::test]
 async fn an_answer_to_another_question() {
+    let _memory = Bounded::by_two_frames();
     let (conn, chan) = connected(async |mut peer: Peer| {
         peer.answer("queue.declare", 1, &method::queue::BindOk {}).await;
         peer.drain().await;
@@ -164,6 +170,7 @@ async fn a_stream_cut_anywhere() {
     whole.extend(frame(3, 1, b"body"));
     for len in 0..whole.len() {
         let bytes = whole[..len].to_vec();
+        let _memory = Bounded::by_two_frames();
         let (conn, _chan) = connected(async move |mut peer: Peer| peer.send(bytes).await).await;
         let error = end(&conn).await;
         assert!(matches!(error, Error::Network { .. }), "{len}: {error:?}");
@@ -180,6 +187,7 @@ async fn every_octet_changed() {
         for change in [0x01, 0x80, 0xff] {
             let mut bytes = whole.clone();
             bytes[at] ^= change;
+            let _memory = Bounded::by_two_frames();
             let (conn, _chan) = connected(async move |mut peer: Peer| peer.send(bytes).await).await;
             let error = end(&conn).await;
             let typed = matches!(error, Error::Peer(_) | Error::Network { .. });
@@ -190,6 +198,7 @@ async fn every_octet_changed() {
 
 #[tokio::test]
 async fn silence_ends_every_call_at_its_deadline() {
+    let _memory = Bounded::by_two_frames();
     let (conn, chan) = connected(async |mut peer: Peer| peer.drain().await).await;
     let error = chan.declare(Queue::server_named()).await.expect_err("no answer");
     assert!(matches!(error, Error::Timeout { operation: "queue.declare", after: SHORT }));
@@ -204,6 +213,7 @@ async fn silence_ends_every_call_at_its_deadline() {
 #[tokio::test]
 async fn a_late_answer_is_nobody_else_s() {
     let (late, is_late) = tokio::sync::oneshot::channel();
+    let _memory = Bounded::by_two_frames();
     let (conn, chan) = connected(async |mut peer: Peer| {
         peer.expect("exchange.delete").await;
         is_late.await.expect("told");
@@ -231,44 +241,46 @@ async fn a_late_answer_is_nobody_else_s() {
 #[tokio::test]
 async fn a_body_announced_as_endless() {
     for size in [u64::MAX, u64::MAX / 2, 1 << 40] {
+        let alone = alone();
+        let piece = frame(3, 1, &[0; 100_000]);
+        let _memory = alone.two_frames_and(0);
         let (conn, chan) = connected(async move |mut peer: Peer| {
             consume(&mut peer).await;
             peer.send(deliver("hopmq-1", 1)).await;
             peer.send(header(size)).await;
             for _ in 0..100 {
-                peer.send(frame(3, 1, &[0; 100_000])).await;
+                peer.send(&piece).await;
             }
         })
         .await;
-        let before = crate::floods::resident();
         let queue = chan.declare(Queue::server_named()).within(WATCHDOG).await.expect("declared");
         let mut consumer = chan.consume(&queue).await.expect("consuming");
         let ended = tokio::time::timeout(WATCHDOG, consumer.next()).await.expect("it ends");
         let error = ended.expect("with a reason").expect_err("the peer hangs up");
         assert!(matches!(error, ConsumeError::Ended(_)), "{error:?}");
         end(&conn).await;
-        let grown = crate::floods::resident().saturating_sub(before);
-        assert!(grown < 8 << 20, "grown by {grown} bytes");
     }
 }
 
 /// A message whose headers nest 15,000 deep, as an honest broker passes it on: delivered, so that it can be rejected.
 #[tokio::test]
 async fn headers_nested_15_000_deep() {
-    let (conn, chan) = connected(async |mut peer: Peer| {
+    let alone = alone();
+    let mut bytes = deliver("hopmq-1", 1);
+    let mut table = Vec::new();
+    for depth in 0..15_000_u32 {
+        table.extend([1, b't', b'F']);
+        table.extend(((14_999 - depth) * 7).to_be_bytes());
+    }
+    // The flag of the headers property, then its table.
+    let mut properties = vec![0x20, 0];
+    properties.extend((table.len() as u32).to_be_bytes());
+    properties.extend(table);
+    hopmq::wire::encode::content_header(&mut bytes, 1, 1, &properties);
+    bytes.extend_from_slice(&frame(3, 1, b"x"));
+    let _memory = alone.two_frames_and(0);
+    let (conn, chan) = connected(async move |mut peer: Peer| {
         consume(&mut peer).await;
-        let mut bytes = deliver("hopmq-1", 1);
-        let mut table = Vec::new();
-        for depth in 0..15_000_u32 {
-            table.extend([1, b't', b'F']);
-            table.extend(((14_999 - depth) * 7).to_be_bytes());
-        }
-        // The flag of the headers property, then its table.
-        let mut properties = vec![0x20, 0];
-        properties.extend((table.len() as u32).to_be_bytes());
-        properties.extend(table);
-        hopmq::wire::encode::content_header(&mut bytes, 1, 1, &properties);
-        bytes.extend_from_slice(&frame(3, 1, b"x"));
         peer.send(bytes).await;
         peer.expect("basic.reject").await;
         peer.drain().await;

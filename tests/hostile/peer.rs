@@ -107,6 +107,20 @@ impl Peer {
 
     /// Waits for this method, whatever comes before it.
     pub(crate) async fn expect(&mut self, name: &str) {
+        self.find(name, |_| ()).await;
+    }
+
+    /// Waits for connection.close and gives its reply code.
+    pub(crate) async fn close_code(&mut self) -> u16 {
+        let code = |method: Method<'_>| match method {
+            Method::ConnectionClose(close) => close.reply_code,
+            other => panic!("{other:?}"),
+        };
+        self.find("connection.close", code).await
+    }
+
+    /// Waits for this method, and takes from it what is wanted.
+    async fn find<T>(&mut self, name: &str, take: impl FnOnce(Method<'_>) -> T) -> T {
         let mut decoder = Decoder::new(131_072);
         loop {
             if self.read.starts_with(b"AMQP") && self.read.len() >= 8 {
@@ -116,11 +130,12 @@ impl Peer {
             while !block.starts_with(b"AMQP")
                 && let Some(frame) = decoder.next(&block, &mut at).expect("a client's frames")
             {
-                let found = frame.kind == FrameKind::Method
-                    && Method::decode(&block[frame.payload]).expect("a method").name() == name;
-                if found {
-                    let _ = self.read.split_to(at);
-                    return;
+                if frame.kind == FrameKind::Method {
+                    let method = Method::decode(&block[frame.payload]).expect("a method");
+                    if method.name() == name {
+                        let _ = self.read.split_to(at);
+                        return take(method);
+                    }
                 }
             }
             if !block.starts_with(b"AMQP") {

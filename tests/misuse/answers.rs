@@ -10,7 +10,7 @@ use hopmq::{
 };
 
 use crate::{
-    catalogue::{Kind, Row, rows},
+    catalogue::{Row, rows},
     raw::{Raw, arguments, short},
 };
 
@@ -24,7 +24,7 @@ enum Answer {
 #[tokio::test]
 async fn the_embedded_broker_answers_as_the_catalogue_says() {
     let broker = Broker::bind("127.0.0.1:0").await.unwrap();
-    check(&broker.address().to_string(), |row| &row.now).await;
+    check(&broker.address().to_string(), |row| &row.answer).await;
 }
 
 #[tokio::test]
@@ -34,14 +34,19 @@ async fn rabbitmq_answers_as_the_catalogue_says() {
     let authority = uri.split_once("://").map_or(uri.as_str(), |(_, rest)| rest);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = host.split('/').next().unwrap();
-    let is_old = version(host).await.starts_with("3.");
-    check(host, |row| if is_old { &row.before } else { &row.now }).await;
+    let version = version(host).await;
+    println!("RabbitMQ {version}");
+    check(host, |row| row.answer_of(&version)).await;
 }
 
-/// Plays every row of kind `type` and compares the answer with what the catalogue has.
+/// Rows whose mistake this client cannot make: a message over the limit takes 128 MB on 3.10, more
+/// channels than negotiated 2047 of them, and a name over 255 bytes cannot be written.
+const NOT_PLAYED: [u8; 3] = [44, 46, 48];
+
+/// Plays the rows and compares the answers with what the catalogue has.
 async fn check(host: &str, expected: impl Fn(&Row) -> &str) {
     let mut wrong = Vec::new();
-    for row in rows().iter().filter(|row| row.kind == Kind::Type) {
+    for row in rows().iter().filter(|row| !NOT_PLAYED.contains(&row.number)) {
         let answer = play(host, row.number).await;
         if !is_answer(expected(row), &answer) {
             wrong.push(format!("{}: {answer:?} instead of {}", row.number, expected(row)));
@@ -94,7 +99,7 @@ async fn play(host: &str, row: u8) -> Answer {
         1..=5 => client.settle(row).await,
         6..=9 | 16..=19 | 47 => client.modes(row).await,
         10..=15 | 20 | 42 => client.queues(row).await,
-        21..=28 => client.declarations(row).await,
+        21..=29 | 31 | 34 => client.declarations(row).await,
         30..=38 => client.exchanges(row).await,
         39..=45 => client.messages(row).await,
         // Of the rows without an answer of the broker's: nothing is sent.
@@ -158,7 +163,8 @@ impl Client {
                 raw.ack(1, 1, false).await;
                 raw.ack(1, 1, false).await;
             }
-            2 => {
+            // A delivery from before a reconnect is to the broker one of another channel.
+            2 | 3 => {
                 self.channel = 2;
                 raw.open_channel(2).await;
                 raw.ack(2, 1, false).await;
@@ -255,15 +261,25 @@ impl Client {
     async fn declarations(&mut self, row: u8) {
         let kind = if matches!(row, 25 | 28) { "classic" } else { "quorum" };
         let mut table = arguments([("x-queue-type", kind)]);
-        if row == 26 {
-            table.insert("x-max-priority", 10i32).unwrap();
-        }
-        if row == 28 {
-            table.insert("x-dead-letter-routing-key", "expired").unwrap();
-        }
+        match row {
+            26 => table.insert("x-max-priority", 10i32).unwrap(),
+            27 => table.insert("x-expires", 0i32).unwrap(),
+            28 => table.insert("x-dead-letter-routing-key", "expired").unwrap(),
+            29 => {
+                self.declare("quorum").await;
+                table.insert("x-max-length", 10i32).unwrap()
+            }
+            31 => return consume(&mut self.raw, "", "one", false).await,
+            _ => None,
+        };
         let table = table.encode();
+        let name = match row {
+            24 => "",
+            34 => "amq.inbox",
+            _ => &self.name,
+        };
         let declare = queue::Declare {
-            queue: short(if row == 24 { "" } else { &self.name }),
+            queue: short(name),
             passive: false,
             durable: !matches!(row, 21 | 25),
             exclusive: row == 22,

@@ -7,10 +7,10 @@ use std::path::Path;
 pub(crate) struct Row {
     pub(crate) number: u8,
     pub(crate) kind: Kind,
-    /// What RabbitMQ 4.x answers.
-    pub(crate) now: String,
-    /// What RabbitMQ 3.10 answered.
-    pub(crate) before: String,
+    /// What a broker answers.
+    pub(crate) answer: String,
+    /// The versions of RabbitMQ that answer otherwise, and how: `3, 4: accepted`.
+    differs: String,
     /// The program, or the test.
     place: String,
 }
@@ -32,7 +32,7 @@ pub(crate) fn rows() -> Vec<Row> {
 fn row(line: &str) -> Option<Row> {
     let cells: Vec<&str> = line.strip_prefix("| ")?.split(" | ").map(str::trim).collect();
     let number = cells.first()?.parse().ok()?;
-    let [_, _, kind, now, before, _, place] = cells.as_slice() else {
+    let [_, _, kind, answer, differs, _, place] = cells.as_slice() else {
         panic!("not seven cells: {line}");
     };
     let kind = match *kind {
@@ -41,9 +41,25 @@ fn row(line: &str) -> Option<Row> {
         "runtime" => Kind::Runtime,
         other => panic!("{other} is no kind: {line}"),
     };
-    let before = if before.is_empty() { now } else { before };
     let place = place.trim_end_matches('|').trim().trim_matches('`').to_owned();
-    Some(Row { number, kind, now: (*now).to_owned(), before: (*before).to_owned(), place })
+    let (answer, differs) = ((*answer).to_owned(), (*differs).to_owned());
+    Some(Row { number, kind, answer, differs, place })
+}
+
+impl Row {
+    /// What RabbitMQ answers in this version, e.g. `4.0.5`.
+    pub(crate) fn answer_of(&self, version: &str) -> &str {
+        match self.differs.split_once(": ") {
+            Some((versions, answer)) if versions.split(", ").any(|old| is_of(version, old)) => {
+                answer
+            }
+            _ => &self.answer,
+        }
+    }
+}
+
+fn is_of(version: &str, older: &str) -> bool {
+    version.strip_prefix(older).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hopmq::{
-    proto::{BindingSpec, ConsumeSpec, ExchangeSpec, QueueSpec, Request},
+    proto::{BindingSpec, ConsumeSpec, ExchangeSpec, QueueSpec, Request, Upkeep},
     wire::ShortString,
 };
 
@@ -91,6 +91,13 @@ pub(crate) fn cancel(consumer: u32) -> Request {
 }
 
 pub(crate) fn consume(queue: &str, automatic: bool, prefetch: Option<u16>) -> Request {
-    let (queue, arguments) = (name(queue), Bytes::new());
-    Request::Consume(ConsumeSpec { queue, automatic, exclusive: false, arguments, prefetch })
+    let (queue, arguments, upkeep) = (name(queue), Bytes::new(), Upkeep::default());
+    Request::Consume(ConsumeSpec {
+        queue,
+        automatic,
+        exclusive: false,
+        arguments,
+        prefetch,
+        upkeep,
+    })
 }

@@ -10,7 +10,9 @@ async fn stays(conn: &Conn<Connected>) {
     let _ = conn.state();
     let _ = conn.state_changes();
     let _ = conn.stats();
-    let _ = conn.blocked();
+    let _ = conn.blocked().await;
+    let _ = conn.unblocked().await;
+    let _ = conn.block_reason();
     let _ = conn.server_properties();
 }
 

@@ -133,7 +133,7 @@ pub(super) fn share(whole: Duration, random: u64) -> Duration {
 
 /// Evenly spread numbers from a seed and a counter (splitmix64), so that a machine needs no
 /// source of randomness and replays alike.
-pub(super) const fn random(seed: u64, counter: u64) -> u64 {
+pub(crate) const fn random(seed: u64, counter: u64) -> u64 {
     let mut z = seed.wrapping_add(counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

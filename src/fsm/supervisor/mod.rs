@@ -27,6 +27,7 @@ mod vocabulary;
 
 use std::time::Duration;
 
+pub(crate) use backoff::random;
 pub use backoff::{Backoff, Custom, Delays};
 pub use keeper::{Keeper, Phase};
 pub use policy::{Breaker, Policy, Reasons, Resume};

@@ -97,6 +97,12 @@ impl Channel {
             Request::ConfirmSelect => self.confirming = true,
             Request::TxSelect => self.transactional = true,
             Request::TxRollback => self.transaction_lost = false,
+            Request::Consume(_) => {
+                let found = self.consumers.iter_mut().find(|found| found.number == done.consumer);
+                if let Some(consumer) = found {
+                    consumer.is_served(core.now, &mut core.wakes);
+                }
+            }
             Request::TxCommit => {
                 if let Some(held) = self.held.pop_front() {
                     core.batch.bytes.extend_from_slice(&held);

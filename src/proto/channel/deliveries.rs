@@ -17,14 +17,21 @@ impl Channel {
         }
         self.transaction_open |= self.transactional;
         let id = self.id;
+        let mut merged = false;
         if how == Settlement::Ack && self.merges_acks {
             match self.unsettled.ack(tag) {
-                Ack::Merged => return Ok(true),
+                Ack::Merged => merged = true,
                 Ack::Unknown => return Err(SettleError::Stale),
                 Ack::Alone => {}
             }
         } else if !self.unsettled.settle(tag) {
             return Err(SettleError::Stale);
+        }
+        if self.reads_streams {
+            self.consumers.iter_mut().for_each(|consumer| consumer.settled(tag));
+        }
+        if merged {
+            return Ok(true);
         }
         let bytes = self.outbound(bytes);
         match how {
@@ -77,6 +84,12 @@ impl Channel {
         if !in_turn {
             return Err(self.unexpected(basic::Deliver::ID));
         }
+        if consumer.is_unwanted() {
+            return match consumer.discard(tag, automatic) {
+                true => Ok(()),
+                false => Err(Violation::Flood("deliveries for a cancelled consumer")),
+            };
+        }
         let epoch = self.epoch;
         consumer.push(Arrival { tag, epoch, redelivered, automatic, content }, &mut core.wakes);
         if consumer.falls_behind(&core.limits) {
@@ -121,15 +134,24 @@ impl Channel {
         cancel: basic::Cancel<'_>,
         core: &mut Core,
     ) -> Result<(), Violation> {
-        core.idle_frame("basic.cancel")?;
+        match cancel.no_wait {
+            true => core.idle_frame("basic.cancel")?,
+            false => core.idle_request("basic.cancel")?,
+        }
         let number = consumer_number(cancel.consumer_tag.as_bytes());
         // One that we cancelled at the same time is gone already; that is not an error.
         if let Some(consumer) =
             self.consumers.iter_mut().find(|consumer| Some(consumer.number) == number)
         {
-            consumer.finish(ConsumerEnd::CancelledByBroker, &mut core.wakes);
-            // The queue is gone; recovery must not bring it back.
-            core.topology.queue_is_gone(&consumer.spec.queue);
+            consumer.lose_queue(core.now, ConsumerEnd::CancelledByBroker, &mut core.wakes);
+            match consumer.phase {
+                ConsumerPhase::Away => {
+                    core.topology.queue_is_away(&consumer.spec.queue);
+                    core.queues_are_away = true;
+                }
+                // The queue is gone; recovery must not bring it back.
+                _ => core.topology.queue_is_gone(&consumer.spec.queue),
+            }
         }
         // Behind channel.close nothing may follow.
         if !cancel.no_wait && !self.is_closing() {
@@ -160,6 +182,19 @@ impl Channel {
         polled
     }
 
+    /// What interrupted a consumer next.
+    pub(in crate::proto) fn poll_interruption(
+        &mut self,
+        number: u32,
+        cursor: &mut u64,
+        waiter: impl FnOnce() -> Option<WaiterId>,
+    ) -> Poll<Option<Interruption>> {
+        match self.consumers.iter_mut().find(|consumer| consumer.number == number) {
+            Some(consumer) => consumer.poll_interruption(cursor, waiter),
+            None => Poll::Ready(None),
+        }
+    }
+
     /// Cancels a consumer. Its stream ends once the broker has answered.
     pub(in crate::proto) fn cancel_consumer(
         &mut self,
@@ -171,10 +206,13 @@ impl Channel {
         self.check_open()?;
         let consumer = self.consumers.iter_mut().find(|consumer| consumer.number == number);
         match consumer {
-            Some(consumer) if !self.live => {
-                // The connection is lost and its deliveries with it: there is nothing to cancel.
+            Some(consumer) if !self.live || consumer.phase == ConsumerPhase::Away => {
+                // The connection is lost and its deliveries with it, or the queue is: there is
+                // nothing to cancel.
                 consumer.finish(end, &mut core.wakes);
-                consumer.take_rest();
+                if !self.live {
+                    consumer.forget_waiting();
+                }
                 core.consumers_left.push(consumer.spec.queue.clone());
                 if let Some(call) = call {
                     core.calls.answer(call, Ok(Reply::Done), &mut core.wakes);
@@ -208,8 +246,7 @@ impl Channel {
             if consumer.caught_up() {
                 core.consumer_caught_up();
             }
-            consumer.orphaned = true;
-            consumer.take_back(rest);
+            consumer.abandon(rest, self.epoch);
         }
         let _ = self.cancel_consumer(number, None, ConsumerEnd::Cancelled, core);
         self.forget_orphans(core);
@@ -232,18 +269,19 @@ impl Channel {
         }
     }
 
-    /// Returns to the queue what ended consumers without an owner still hold.
+    /// Returns to the queue what of ended consumers nobody will take, and forgets those without an
+    /// owner. Not earlier: the broker would deliver it to the same consumer again.
     pub(in crate::proto) fn forget_orphans(&mut self, core: &mut Core) {
         let mut rest = Vec::new();
         self.consumers.retain_mut(|consumer| {
-            let forget = consumer.orphaned && consumer.phase == ConsumerPhase::Ended;
-            if forget {
-                rest.extend(consumer.take_rest());
+            let ended = consumer.phase == ConsumerPhase::Ended;
+            if ended {
+                rest.extend(consumer.take_unwanted());
             }
-            !forget
+            !(ended && consumer.orphaned)
         });
-        for arrival in rest {
-            self.give_back(&arrival, core);
+        for tag in rest {
+            self.requeue(tag, core);
         }
     }
 
@@ -251,12 +289,16 @@ impl Channel {
     /// another one now.
     pub(in crate::proto) fn give_back(&mut self, arrival: &Arrival, core: &mut Core) {
         if !arrival.automatic && arrival.epoch == self.epoch {
-            let (tag, bytes) = (arrival.tag, &mut core.batch.bytes);
-            let requeued = self.settle(self.epoch, tag, Settlement::Requeue, bytes);
-            debug_assert!(
-                requeued.is_ok() || self.check_open().is_err(),
-                "a buffered delivery is owed"
-            );
+            self.requeue(arrival.tag, core);
         }
+    }
+
+    fn requeue(&mut self, tag: u64, core: &mut Core) {
+        let bytes = &mut core.batch.bytes;
+        let requeued = self.settle(self.epoch, tag, Settlement::Requeue, bytes);
+        debug_assert!(
+            requeued.is_ok() || self.check_open().is_err(),
+            "a delivery that nobody took is owed"
+        );
     }
 }

@@ -12,7 +12,8 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Arrival, Assembly, CallError, CallId, Cause, ChannelEvent, ChannelKey, ChannelMachine,
     ChannelState, ConsumeSpec, Consumer, ConsumerEnd, ConsumerKey, ConsumerPhase, Content,
-    Exception, Ledger, Operation, Outcome, Outgoing, Reply, Request, Scope, Violation, WaiterId,
+    Exception, Interruption, Ledger, Operation, Outcome, Outgoing, Reply, Request, Scope,
+    Violation, WaiterId, WhenCancelled,
     core::Core,
     request::consumer_number,
     unsettled::{Ack, Unsettled},
@@ -108,6 +109,8 @@ pub(in crate::proto) struct Channel {
     assembly: Assembly,
     unsettled: Unsettled,
     consumers: Vec<Consumer>,
+    /// One of them reads a stream, whose offsets are counted as deliveries are settled.
+    reads_streams: bool,
     next_consumer: u32,
     /// Made when the first message comes back, or somebody listens for it.
     returns: Option<Box<Returns>>,
@@ -151,6 +154,7 @@ impl Channel {
             assembly: Assembly::Idle,
             unsettled: Unsettled::default(),
             consumers: Vec::new(),
+            reads_streams: false,
             next_consumer: 1,
             returns: None,
             window_waiters: Vec::new(),
@@ -185,6 +189,7 @@ impl Channel {
         if let Request::Consume(spec) = &request {
             consumer = self.next_consumer;
             self.next_consumer = self.next_consumer.wrapping_add(1);
+            self.reads_streams |= spec.upkeep.is_stream;
             self.consumers.push(Consumer::new(consumer, spec.clone()));
         }
         match self.live {
@@ -254,7 +259,7 @@ impl Channel {
             Method::BasicNack(nack) => self.confirmed(nack.delivery_tag, nack.multiple, true, core),
             Method::BasicCancel(cancel) => self.cancelled_by_broker(cancel, core),
             Method::ChannelFlow(flow) => {
-                core.idle_frame("channel.flow")?;
+                core.idle_request("channel.flow")?;
                 self.flow_stopped = !flow.active;
                 // Behind channel.close nothing may follow: the broker would close the connection.
                 if !self.is_closing() {
@@ -386,6 +391,7 @@ impl Channel {
         }
         self.ended = Some(cause.clone());
         let wakes = &mut core.wakes;
+        wakes.append(&mut core.watchers);
         if let Some(call) = self.opening.take() {
             core.calls.answer(call, Err(CallError::Ended(cause.clone())), wakes);
         }

@@ -22,9 +22,12 @@ impl Channel {
         full
     }
 
-    /// Whoever waited for room in the window is gone.
+    /// Whoever waited for room in the window, or for an interruption, is gone.
     pub(in crate::proto) fn forget_waiter(&mut self, waiter: WaiterId) {
         self.window_waiters.retain(|waiting| *waiting != waiter);
+        for consumer in &mut self.consumers {
+            consumer.forget_waiter(waiter);
+        }
     }
 
     /// What has to go out before a publish does.
@@ -87,8 +90,13 @@ impl Channel {
         nacked: bool,
         core: &mut Core,
     ) -> Result<(), Violation> {
+        let before = self.ledger.outstanding();
         if !self.ledger.settle(tag, multiple, nacked, &mut core.wakes) {
             return Err(Violation::UnknownConfirm { channel: self.id, tag });
+        }
+        if self.ledger.outstanding() == before {
+            // Late ones are legal, and cost the peer nothing.
+            core.idle_frame("confirms of what has its outcome")?;
         }
         core.wakes.append(&mut self.window_waiters);
         Ok(())

@@ -20,7 +20,7 @@ impl Channel {
         self.unsettled = Unsettled::default();
         self.flow_stopped = false;
         self.ledger.interrupt(cause, &mut core.wakes);
-        self.interrupt_consumers(core);
+        self.interrupt_consumers(cause, core);
         self.interrupt_pending(cause, core);
         // Also what follows a rollback that was under way: it is of the next transaction.
         self.transaction_lost |= std::mem::take(&mut self.transaction_open);
@@ -32,12 +32,12 @@ impl Channel {
         self.step(ChannelEvent::Interrupted, core);
     }
 
-    fn interrupt_consumers(&mut self, core: &mut Core) {
+    fn interrupt_consumers(&mut self, cause: &Arc<Cause>, core: &mut Core) {
         for consumer in &mut self.consumers {
             if consumer.caught_up() {
                 core.consumer_caught_up();
             }
-            consumer.interrupt();
+            consumer.interrupt(core.now, cause);
             if consumer.phase == ConsumerPhase::Cancelling {
                 consumer.finish(ConsumerEnd::Cancelled, &mut core.wakes);
             }
@@ -135,15 +135,17 @@ impl Channel {
         let again: Vec<(u32, ConsumeSpec)> = self
             .consumers
             .iter()
-            .filter(|consumer| consumer.end.is_none() && !asked_for(consumer.number))
-            .map(|consumer| (consumer.number, consumer.spec.clone()))
+            .filter(|consumer| {
+                consumer.phase == ConsumerPhase::Active && !asked_for(consumer.number)
+            })
+            .map(|consumer| (consumer.number, consumer.resumed()))
             .collect();
         for (number, spec) in again {
             self.send_with_prefetch(Request::Consume(spec), None, number, core);
         }
     }
 
-    /// The queue of a consumer could not be declared again: the consumer ends with the reason.
+    /// A queue could not be declared again: its consumers wait for it or end with the reason.
     pub(in crate::proto) fn queue_was_not_recovered(
         &mut self,
         queue: &ShortString,
@@ -151,7 +153,65 @@ impl Channel {
         core: &mut Core,
     ) {
         for consumer in self.consumers.iter_mut().filter(|consumer| consumer.spec.queue == *queue) {
-            consumer.finish(ConsumerEnd::Ended(cause.clone()), &mut core.wakes);
+            consumer.lose_queue(core.now, ConsumerEnd::Ended(cause.clone()), &mut core.wakes);
+        }
+    }
+
+    /// Whether something is being deleted.
+    pub(in crate::proto) fn is_deleting(&self) -> bool {
+        self.pending.iter().any(|pending| {
+            matches!(
+                pending.request,
+                Request::DeleteExchange { .. }
+                    | Request::DeleteQueue { .. }
+                    | Request::UnbindExchange(_)
+                    | Request::UnbindQueue(_)
+            )
+        })
+    }
+
+    /// Queues that consumers wait for, with what these were told to do.
+    pub(in crate::proto) fn awaited_queues(
+        &self,
+    ) -> impl Iterator<Item = (&ShortString, WhenCancelled)> {
+        let away = self.consumers.iter().filter(|found| found.phase == ConsumerPhase::Away);
+        away.map(|found| (&found.spec.queue, found.spec.upkeep.when_cancelled))
+    }
+
+    /// Queues whose consumers would wait if they were gone.
+    pub(in crate::proto) fn patient_queues(&self) -> impl Iterator<Item = &ShortString> {
+        let patient = self.consumers.iter().filter(|found| {
+            found.phase == ConsumerPhase::Active
+                && found.spec.upkeep.when_cancelled != WhenCancelled::End
+        });
+        patient.map(|found| &found.spec.queue)
+    }
+
+    /// A queue that consumers waited for is there: they subscribe again.
+    pub(in crate::proto) fn queue_is_back(&mut self, queue: &ShortString, core: &mut Core) {
+        let mut again = Vec::new();
+        for consumer in self
+            .consumers
+            .iter_mut()
+            .filter(|found| found.phase == ConsumerPhase::Away && found.spec.queue == *queue)
+        {
+            consumer.phase = ConsumerPhase::Active;
+            again.push((consumer.number, consumer.resumed()));
+        }
+        // Otherwise `resume` asks for them, with the others.
+        if self.live && self.check_open().is_ok() {
+            for (number, spec) in again {
+                self.send_with_prefetch(Request::Consume(spec), None, number, core);
+            }
+        }
+    }
+
+    /// Their queues have not come back in time: who waits for them ends, and is told why.
+    pub(in crate::proto) fn end_waiting(&mut self, core: &mut Core) {
+        for consumer in &mut self.consumers {
+            if let Some(why) = consumer.why_away() {
+                consumer.finish(why, &mut core.wakes);
+            }
         }
     }
 

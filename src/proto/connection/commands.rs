@@ -183,7 +183,7 @@ impl Connection {
     /// Whoever waited in a line is gone.
     pub fn forget_waiter(&mut self, waiter: WaiterId) {
         self.core.gate.retain(|waiting| *waiting != waiter);
-        self.watchers.retain(|waiting| *waiting != waiter);
+        self.core.watchers.retain(|waiting| *waiting != waiter);
         for channel in self.channels.iter_mut() {
             channel.forget_waiter(waiter);
         }
@@ -254,6 +254,20 @@ impl Connection {
         }
     }
 
+    /// What interrupted a consumer next, after the `cursor`th that was noted; nothing when it has
+    /// ended. `waiter` gives nothing when it is already queued and not yet woken.
+    pub fn poll_interruption(
+        &mut self,
+        key: ConsumerKey,
+        cursor: &mut u64,
+        waiter: impl FnOnce() -> Option<WaiterId>,
+    ) -> Poll<Option<Interruption>> {
+        match self.channels.get_mut(key.channel) {
+            Some(channel) => channel.poll_interruption(key.number, cursor, waiter),
+            None => Poll::Ready(None),
+        }
+    }
+
     /// The owner of a consumer is gone. It is cancelled; then `rest`, which its owner had not handed
     /// out, goes back to the queue with what has arrived since.
     pub fn drop_consumer(&mut self, now: Time, key: ConsumerKey, rest: VecDeque<Arrival>) {
@@ -287,8 +301,8 @@ impl Connection {
         }
     }
 
-    /// Wakes the waiter at the next change of state, block or end.
+    /// Wakes the waiter at the next change of state, block, or end of a channel.
     pub fn watch(&mut self, waiter: WaiterId) {
-        self.watchers.push(waiter);
+        self.core.watchers.push(waiter);
     }
 }

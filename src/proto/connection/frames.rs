@@ -78,6 +78,9 @@ impl Connection {
         if !self.core.consumers_left.is_empty() {
             self.forget_left_queues();
         }
+        if self.core.queues_are_away {
+            self.queues_are_away();
+        }
         Ok(())
     }
 
@@ -128,6 +131,7 @@ impl Connection {
                 self.supervise(supervisor::Event::Degrade(Reasons::BLOCKED));
             }
             Method::ConnectionUnblocked(_) => {
+                self.core.idle_frame("connection.unblocked")?;
                 self.blocked = None;
                 self.supervise(supervisor::Event::Clear(Reasons::BLOCKED));
                 self.open_gate();

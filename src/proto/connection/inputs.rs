@@ -83,6 +83,7 @@ impl Connection {
         self.expire_overrun(now);
         self.expire_link(now);
         self.expire_turn(now);
+        self.expire_mending(now);
         while self.supervisor.poll_timeout().is_some_and(|due| due <= now) {
             if self.supervisor.handle_timeout(now).is_err() {
                 break;
@@ -118,7 +119,7 @@ impl Connection {
         let overrun = self.core.paused_since.map(|since| since + self.core.limits.overrun_after);
         [link, dead, turn, confirm, overrun, self.core.calls.next_deadline()]
             .into_iter()
-            .chain([self.supervisor.poll_timeout()])
+            .chain([self.supervisor.poll_timeout(), self.mending.poll_timeout()])
             .flatten()
             .min()
     }
@@ -133,6 +134,7 @@ impl Connection {
         self.core.now = now;
         self.flush_acks();
         std::mem::swap(&mut self.core.batch, batch);
+        self.core.unread_answers = 0;
         if !batch.is_empty() {
             self.heartbeat.sent(now);
         }

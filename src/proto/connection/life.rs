@@ -138,7 +138,7 @@ impl Connection {
                 supervisor::Action::GiveUp(end) => self.end(end),
             }
         }
-        self.core.wakes.append(&mut self.watchers);
+        self.core.wakes.append(&mut self.core.watchers);
     }
 
     /// The attempt has taken too long, or is no longer wanted.

@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::{
     Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
-    ConsumerKey, Content, Destination, Entity, Exception, Kept, Loss, Mechanism, Outcome, Reply,
-    Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError, Settlement,
-    Violation, WaiterId, Wakes,
+    ConsumerKey, Content, Destination, Entity, Exception, Interruption, Kept, Loss, Mechanism,
+    Outcome, Reply, Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError,
+    Settlement, Violation, WaiterId, Wakes, WhenCancelled,
     channel::{self, Channel},
     consumer_number,
     core::Core,
@@ -36,12 +36,14 @@ mod commands;
 mod frames;
 mod inputs;
 mod life;
+mod mending;
 mod outgoing;
 mod recovery;
 
+use mending::Mending;
 pub use outgoing::{Accepted, Outgoing};
-pub use recovery::NotRecovered;
-use recovery::Recovery;
+use recovery::{Broken, Recovery};
+pub use recovery::{EntityReport, NotRecovered};
 
 /// What the driver is to do in the world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +101,8 @@ enum Link {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Connection {
     settings: Arc<Settings>,
+    /// For jitter.
+    seed: u64,
     supervisor: Supervisor,
     link: Link,
     decoder: Decoder,
@@ -121,9 +125,10 @@ pub struct Connection {
     /// Closing waits for the outcome of publishes.
     draining: bool,
     recovery: Option<Recovery>,
-    not_recovered: Vec<NotRecovered>,
+    broken: Vec<Broken>,
+    mending: Mending,
+    reports: VecDeque<EntityReport>,
     renamed: VecDeque<(ShortString, ShortString)>,
-    watchers: Vec<WaiterId>,
     actions: VecDeque<Action>,
 }
 
@@ -131,6 +136,7 @@ impl Connection {
     /// A connection that has not been dialled. The seed is for jitter.
     pub fn new(settings: Settings, seed: u64) -> Self {
         Connection {
+            seed,
             supervisor: Supervisor::new(settings.policy.clone(), seed),
             link: Link::Down,
             decoder: Decoder::new(handshake_frame_max(&settings)),
@@ -151,9 +157,10 @@ impl Connection {
             secret_calls: VecDeque::new(),
             draining: false,
             recovery: None,
-            not_recovered: Vec::new(),
+            broken: Vec::new(),
+            mending: Mending::default(),
+            reports: VecDeque::new(),
             renamed: VecDeque::new(),
-            watchers: Vec::new(),
             actions: VecDeque::new(),
             settings: Arc::new(settings),
         }

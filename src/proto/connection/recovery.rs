@@ -2,6 +2,7 @@
 //!
 //! Entities are declared on a channel of recovery's own, so that a refusal costs nobody else's: it
 //! is kept by name, degrades the connection, and the next entity follows on a channel opened anew.
+//! What was refused is tried again later, in the same way; see [`mending`](super::mending).
 
 use super::*;
 
@@ -14,73 +15,132 @@ pub struct NotRecovered {
     pub reason: Exception,
 }
 
-/// A recovery under way.
+/// An entity that is to be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Broken {
+    pub(super) entity: Entity,
+    report: NotRecovered,
+}
+
+/// Reports that are kept for whoever logs them.
+const REPORTS_KEPT: usize = 256;
+
+/// What became of an entity, for logs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EntityReport {
+    /// It could not be declared again.
+    NotRecovered(NotRecovered),
+    /// It could not at first, and now it could.
+    Mended(Arc<str>),
+}
+
+/// Entities being declared again, on a channel for that alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Recovery {
-    channel: u16,
+    pub(super) channel: u16,
     waiting: VecDeque<Entity>,
-    current: Option<Entity>,
+    pub(super) current: Option<Entity>,
     /// channel.open-ok or channel.close-ok is awaited, not an entity's answer.
-    phase: Phase,
+    pub(super) phase: Phase,
+    purpose: Purpose,
+    /// By when it has to be over; the whole recovery has a deadline of the supervisor's.
+    pub(super) due: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Phase {
+pub(super) enum Phase {
     Opening,
     Declaring,
     Closing,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    /// The connection is back, and everything waits for what was on it.
+    Recover,
+    /// What could not be recovered then is tried again, while everything else goes on.
+    Mend,
+}
+
 impl Connection {
     /// The supervisor asks for everything that was on the link.
     pub(super) fn recover(&mut self) {
-        self.not_recovered.clear();
+        self.broken.clear();
         self.forget_left_queues();
-        let waiting: VecDeque<Entity> = self.core.topology.entities().collect();
-        match self.ids.take() {
-            Some(channel) if !waiting.is_empty() => {
-                encode::method(&mut self.core.batch.bytes, channel, &channel_open());
-                let phase = Phase::Opening;
-                self.recovery = Some(Recovery { channel, waiting, current: None, phase });
+        let mut waiting: VecDeque<Entity> = self.core.topology.entities().collect();
+        waiting.extend(self.awaited_entities());
+        for queue in self.channels.iter().flat_map(|channel| channel.patient_queues()) {
+            // Asked on a channel of the user's, the broker would close that if the queue is gone.
+            let probe = Entity::known_queue(queue);
+            if !self.core.topology.has_queue(queue) && !waiting.contains(&probe) {
+                waiting.push_back(probe);
             }
-            id => {
-                if let Some(id) = id {
-                    self.ids.give_back(id);
-                }
-                self.resume_channels();
-            }
+        }
+        if !self.declare_all(waiting, Purpose::Recover) {
+            self.resume_channels();
+        }
+    }
+
+    /// Declares entities on a new channel; false when there are none, or no channel.
+    pub(super) fn declare_all(&mut self, waiting: VecDeque<Entity>, purpose: Purpose) -> bool {
+        let Some(channel) = self.ids.take() else { return false };
+        if waiting.is_empty() {
+            self.ids.give_back(channel);
+            return false;
+        }
+        encode::method(&mut self.core.batch.bytes, channel, &channel_open());
+        let (phase, now) = (Phase::Opening, self.core.now);
+        let within = self.settings.policy.recover_timeout;
+        let due = within.filter(|_| purpose == Purpose::Mend).map(|within| now + within);
+        self.put_back(Recovery { channel, waiting, current: None, phase, purpose, due });
+        true
+    }
+
+    fn put_back(&mut self, recovery: Recovery) {
+        match recovery.purpose {
+            Purpose::Recover => self.recovery = Some(recovery),
+            Purpose::Mend => self.mending.run = Some(recovery),
         }
     }
 
     /// Whether this frame is recovery's own.
     pub(super) fn is_recovering_on(&self, channel: u16) -> bool {
-        self.recovery.as_ref().is_some_and(|recovery| recovery.channel == channel)
+        let runs = [&self.recovery, &self.mending.run];
+        runs.into_iter().flatten().any(|recovery| recovery.channel == channel)
     }
 
     /// Handles a method on recovery's channel.
     pub(super) fn handle_recovery(&mut self, method: Method<'_>) -> Result<(), Violation> {
-        let Some(mut recovery) = self.recovery.take() else { return Ok(()) };
+        // There is never one of both kinds: mending waits for recovery, and ends with the link.
+        let Some(mut recovery) = self.recovery.take().or_else(|| self.mending.run.take()) else {
+            return Ok(());
+        };
         let id = recovery.channel;
         match (recovery.phase, method) {
             (Phase::Opening, Method::ChannelOpenOk(_)) => self.declare_next(recovery),
             (Phase::Closing, Method::ChannelCloseOk(_)) => {
                 self.ids.give_back(id);
-                self.resume_channels();
+                match recovery.purpose {
+                    Purpose::Recover => self.resume_channels(),
+                    Purpose::Mend => self.mended(),
+                }
             }
             (Phase::Closing, Method::ChannelClose(_)) => {
                 // Both sides close at once: nothing was asked any more, and our answer follows.
                 encode::method(&mut self.core.batch.bytes, id, &channel_close_ok());
-                self.recovery = Some(recovery);
+                self.put_back(recovery);
             }
+            // Given up for its deadline, the answer came all the same.
+            (Phase::Closing, _) => self.put_back(recovery),
             (_, Method::ChannelClose(close)) => {
                 encode::method(&mut self.core.batch.bytes, id, &channel_close_ok());
                 encode::method(&mut self.core.batch.bytes, id, &channel_open());
                 let reason = channel::exception(Scope::Channel, &close);
                 if let Some(entity) = recovery.current.take() {
-                    self.was_not_recovered(&entity, reason);
+                    self.was_not_recovered(entity, reason, recovery.purpose);
                 }
                 recovery.phase = Phase::Opening;
-                self.recovery = Some(recovery);
+                self.put_back(recovery);
             }
             (Phase::Declaring, answer) => {
                 let Some(entity) = recovery.current.take() else {
@@ -89,12 +149,7 @@ impl Connection {
                 if !answers(&entity, &answer) {
                     return Err(unexpected(answer.id()));
                 }
-                if let (Entity::Queue(old, spec), Method::QueueDeclareOk(ok)) = (&entity, &answer)
-                    && spec.name.is_empty()
-                {
-                    let new = ShortString::from_short_lossy(ok.queue);
-                    self.rename_queue(old, &new, &mut recovery);
-                }
+                self.is_declared(&entity, &answer, &mut recovery);
                 self.declare_next(recovery);
             }
             (_, other) => return Err(unexpected(other.id())),
@@ -103,6 +158,9 @@ impl Connection {
     }
 
     fn declare_next(&mut self, mut recovery: Recovery) {
+        if recovery.purpose == Purpose::Mend {
+            self.forget_unwanted(&mut recovery.waiting);
+        }
         let bytes = &mut self.core.batch.bytes;
         recovery.current = recovery.waiting.pop_front();
         match &recovery.current {
@@ -115,18 +173,48 @@ impl Connection {
                 recovery.phase = Phase::Closing;
             }
         }
-        self.recovery = Some(recovery);
+        self.put_back(recovery);
     }
 
-    fn was_not_recovered(&mut self, entity: &Entity, reason: Exception) {
-        if let Entity::Queue(name, _) = entity {
+    /// An entity is there again.
+    fn is_declared(&mut self, entity: &Entity, answer: &Method<'_>, recovery: &mut Recovery) {
+        if let (Entity::Queue(old, spec), Method::QueueDeclareOk(ok)) = (entity, answer) {
+            let mut name = old.clone();
+            self.core.topology.queue_is_back(old);
+            if spec.name.is_empty() {
+                name = ShortString::from_short_lossy(ok.queue);
+                self.rename_queue(old, &name, recovery);
+            }
+            for channel in self.channels.iter_mut() {
+                channel.queue_is_back(&name, &mut self.core);
+            }
+        }
+        if let Some(at) = self.broken.iter().position(|broken| broken.entity == *entity) {
+            let mended = self.broken.remove(at).report.entity;
+            self.report(EntityReport::Mended(mended));
+        }
+    }
+
+    fn was_not_recovered(&mut self, entity: Entity, reason: Exception, purpose: Purpose) {
+        if let (Entity::Queue(name, _), Purpose::Recover) = (&entity, purpose) {
             let cause = Arc::new(Cause::Exception(reason.clone()));
             for channel in self.channels.iter_mut() {
                 channel.queue_was_not_recovered(name, &cause, &mut self.core);
             }
         }
-        let entity = Arc::from(entity.describe());
-        self.not_recovered.push(NotRecovered { entity, reason });
+        let report = NotRecovered { entity: Arc::from(entity.describe()), reason };
+        self.report(EntityReport::NotRecovered(report.clone()));
+        match self.broken.iter_mut().find(|broken| broken.entity == entity) {
+            Some(known) => known.report = report,
+            None => self.broken.push(Broken { entity, report }),
+        }
+    }
+
+    fn report(&mut self, report: EntityReport) {
+        if self.reports.len() >= REPORTS_KEPT {
+            self.reports.pop_front();
+        }
+        self.reports.push_back(report);
     }
 
     fn rename_queue(&mut self, old: &ShortString, new: &ShortString, recovery: &mut Recovery) {
@@ -136,6 +224,13 @@ impl Connection {
         }
         for waiting in &mut recovery.waiting {
             if let Entity::Binding(Destination::Queue, spec) = waiting
+                && spec.destination == *old
+            {
+                spec.destination = new.clone();
+            }
+        }
+        for broken in &mut self.broken {
+            if let Entity::Binding(Destination::Queue, spec) = &mut broken.entity
                 && spec.destination == *old
             {
                 spec.destination = new.clone();
@@ -151,8 +246,11 @@ impl Connection {
         for key in keys {
             self.resume_channel(key);
         }
-        if !self.not_recovered.is_empty() {
+        if self.has_unmended() {
             self.supervise(supervisor::Event::Degrade(Reasons::PARTIAL));
+            // The broker has just refused: not at once again.
+            self.mending.tries = 1;
+            self.plan_mending();
         }
         self.supervise(supervisor::Event::Recovered);
         self.open_gate();
@@ -180,7 +278,9 @@ impl Connection {
     /// The link broke, and the supervisor will bring it back.
     pub(super) fn interrupt_channels(&mut self) {
         self.recovery = None;
+        self.mending.stop();
         self.core.batch.clear();
+        self.core.unread_answers = 0;
         self.core.acks_due.clear();
         let cause = self.last_cause.clone().unwrap_or_else(|| Arc::new(Cause::ByUs));
         let epoch = self.epoch + 1;
@@ -191,9 +291,14 @@ impl Connection {
         self.channels.remove_released();
     }
 
-    /// What could not be declared again in the last recovery.
-    pub fn not_recovered(&self) -> &[NotRecovered] {
-        &self.not_recovered
+    /// What could not be declared again yet.
+    pub fn not_recovered(&self) -> Vec<NotRecovered> {
+        self.broken.iter().map(|broken| broken.report.clone()).collect()
+    }
+
+    /// What became of the next entity that could not be declared at once.
+    pub fn poll_entity_report(&mut self) -> Option<EntityReport> {
+        self.reports.pop_front()
     }
 
     /// The next queue whose name the broker chose anew: its old name, and the new one.

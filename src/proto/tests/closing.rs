@@ -208,6 +208,7 @@ fn nothing_follows_a_close_on_its_channel() {
         exclusive: false,
         arguments: Bytes::new(),
         prefetch: None,
+        upkeep: Upkeep::default(),
     };
     let consume = scripted.request(key, Request::Consume(spec));
     let tag = consumer_tag(1);

@@ -8,8 +8,8 @@ fn consuming(automatic: bool) -> (Scripted, ConsumerKey) {
     let (mut scripted, key) = Scripted::with_channel();
     let queue = ShortString::new("inbox").unwrap();
     let prefetch = (!automatic).then_some(10);
-    let spec =
-        ConsumeSpec { queue, automatic, exclusive: false, arguments: Bytes::new(), prefetch };
+    let (arguments, upkeep) = (Bytes::new(), Upkeep::default());
+    let spec = ConsumeSpec { queue, automatic, exclusive: false, arguments, prefetch, upkeep };
     let call = scripted.request(key, Request::Consume(spec));
     if !automatic {
         scripted.receive(1, &method::basic::QosOk {});
@@ -186,6 +186,7 @@ fn a_body_over_the_limit_is_discarded_and_the_channel_survives() {
         exclusive: false,
         arguments: Bytes::new(),
         prefetch: None,
+        upkeep: Upkeep::default(),
     };
     let call = scripted.request(key, Request::Consume(spec));
     let consumer = consumer_tag(1);
@@ -296,4 +297,41 @@ fn a_channel_that_ends_while_its_consumer_is_behind_leaves_no_deadline() {
     scripted.now = scripted.now + Limits::default().overrun_after;
     scripted.connection.handle_timeout(scripted.now);
     assert!(scripted.connection.poll_timeout().is_none_or(|due| due > scripted.now));
+}
+
+#[test]
+fn what_arrives_for_an_overrun_consumer_goes_back_and_is_not_kept() {
+    let (mut scripted, key) = consuming(false);
+    for tag in 1..=3 {
+        scripted.deliver(1, tag, &[0; 500_000]);
+    }
+    scripted.now = scripted.now + Limits::default().overrun_after;
+    scripted.connection.handle_timeout(scripted.now);
+    assert_eq!(scripted.sent(), ["basic.cancel"]);
+    // The broker has not seen it yet.
+    for tag in 4..=100 {
+        scripted.deliver(1, tag, &[0; 500_000]);
+        assert!(scripted.connection.wants_read());
+    }
+    assert_eq!(scripted.sent(), [""; 0], "not before the broker has answered: it would come again");
+    let consumer = consumer_tag(1);
+    scripted.receive(1, &method::basic::CancelOk { consumer_tag: consumer.as_short() });
+    assert_eq!(scripted.sent(), ["basic.reject"; 97]);
+    assert_eq!(taken(&mut scripted, key).len(), 3, "what it had can still be taken");
+    let end = scripted.connection.poll_consumer(key, &mut VecDeque::new(), || waiter(3));
+    assert_eq!(end, Poll::Ready(Some(ConsumerEnd::Overrun)));
+}
+
+#[test]
+fn deliveries_without_end_for_a_cancelled_consumer_are_a_flood() {
+    let (mut scripted, key) = consuming(false);
+    scripted.connection.drop_consumer(scripted.now, key, VecDeque::new());
+    for tag in 1.. {
+        if let Some(cause) = scripted.ended() {
+            assert!(matches!(*cause, Cause::Violation(Violation::Flood(_))), "{cause:?}");
+            assert!(tag > 65_536, "that many may be on their way");
+            break;
+        }
+        scripted.deliver(1, tag, b"");
+    }
 }

@@ -6,6 +6,7 @@ mod committing;
 mod confirms;
 mod consuming;
 mod handshake;
+mod mending;
 mod recovery;
 
 use std::{sync::Arc, task::Poll, time::Duration};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::fsm::supervisor::State;
 
-fn name(text: &str) -> ShortString {
+pub(super) fn name(text: &str) -> ShortString {
     ShortString::new(text).unwrap()
 }
 
@@ -20,7 +20,7 @@ fn declare_queue(text: &str) -> Request {
     })
 }
 
-fn declared(text: &str) -> method::queue::DeclareOk<'_> {
+pub(super) fn declared(text: &str) -> method::queue::DeclareOk<'_> {
     method::queue::DeclareOk {
         queue: ShortStr::new(text).unwrap(),
         message_count: 0,
@@ -29,7 +29,15 @@ fn declared(text: &str) -> method::queue::DeclareOk<'_> {
 }
 
 /// A connection with a confirming channel, a queue, a binding and a consumer.
-fn populated(queue: &str, declared_as: &str) -> (Scripted, ConsumerKey) {
+pub(super) fn populated(queue: &str, declared_as: &str) -> (Scripted, ConsumerKey) {
+    populated_with(queue, declared_as, WhenCancelled::End)
+}
+
+pub(super) fn populated_with(
+    queue: &str,
+    declared_as: &str,
+    when_cancelled: WhenCancelled,
+) -> (Scripted, ConsumerKey) {
     let mut reconnecting = settings();
     reconnecting.policy = Policy::default();
     let mut scripted = Scripted::open_with(reconnecting);
@@ -50,6 +58,7 @@ fn populated(queue: &str, declared_as: &str) -> (Scripted, ConsumerKey) {
         exclusive: false,
         arguments: Bytes::new(),
         prefetch: Some(10),
+        upkeep: Upkeep { when_cancelled, ..Upkeep::default() },
     };
     let call = scripted.request(key, Request::Consume(spec));
     scripted.receive(1, &method::basic::QosOk {});
@@ -60,14 +69,14 @@ fn populated(queue: &str, declared_as: &str) -> (Scripted, ConsumerKey) {
     (scripted, consumer)
 }
 
-fn lose(scripted: &mut Scripted) {
+pub(super) fn lose(scripted: &mut Scripted) {
     scripted.connection.handle_lost(scripted.now, Loss::EndOfStream);
     assert_eq!(scripted.connection.supervisor().state(), State::Reconnecting);
     assert_eq!(scripted.ended(), None);
 }
 
 /// Dials again and shakes hands; what comes then is recovery's.
-fn redial(scripted: &mut Scripted) {
+pub(super) fn redial(scripted: &mut Scripted) {
     while !matches!(scripted.connection.poll_action(), Some(Action::Dial { .. })) {
         scripted.now = scripted.connection.poll_timeout().expect("an attempt is due");
         scripted.connection.handle_timeout(scripted.now);
@@ -94,7 +103,7 @@ fn redial_and_see(scripted: &mut Scripted) -> Vec<&'static str> {
     scripted.sent()
 }
 
-fn step(scripted: &mut Scripted, method: &impl MethodFrame) -> Vec<&'static str> {
+pub(super) fn step(scripted: &mut Scripted, method: &impl MethodFrame) -> Vec<&'static str> {
     scripted.receive(1, method);
     scripted.sent()
 }

@@ -71,6 +71,7 @@ impl Scripted {
             exclusive: false,
             arguments: Bytes::new(),
             prefetch: None,
+            upkeep: hopmq::proto::Upkeep::default(),
         };
         let call = self.request(Request::Consume(spec));
         let tag = consumer_tag(1);

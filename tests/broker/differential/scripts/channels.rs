@@ -216,7 +216,7 @@ fn frames() -> Vec<Script> {
             hopmq::wire::encode::method(&mut out, 1, &tx::Select {});
             s.frames(&out).await;
         }),
-        script!("body-too-long", since(4, 0), |s| {
+        script!("body-too-long", since(4, 3), |s| {
             let mut out = bytes::BytesMut::from(publish_octets("", "x").as_slice());
             hopmq::wire::encode::content_header(&mut out, 1, 1, &[0, 0]);
             out.extend_from_slice(&[3, 0, 1, 0, 0, 0, 2, b'x', b'y', 0xCE]);
@@ -229,7 +229,7 @@ fn frames() -> Vec<Script> {
             ]);
             s.frames(&octets).await;
         }),
-        script!("body-over-the-protocol's-limit", since(4, 0), |s| {
+        script!("body-over-the-protocol's-limit", since(4, 3), |s| {
             let mut out = bytes::BytesMut::from(publish_octets("", "x").as_slice());
             hopmq::wire::encode::content_header(&mut out, 1, u64::MAX / 2, &[0, 0]);
             s.frames(&out).await;

@@ -78,7 +78,7 @@ fn settling() -> Vec<Script> {
             s.get("", true).await;
             s.delete("").await;
         }),
-        script!("quorum-returns", since(4, 0), |s| {
+        script!("quorum-returns", since(4, 3), |s| {
             s.queue("", quorum([("x-delivery-limit", 2i32.into())])).await;
             s.publish("", &s.own(""), "1").await;
             s.wait(Duration::from_millis(300)).await;
@@ -94,7 +94,7 @@ fn settling() -> Vec<Script> {
 
 fn consumers() -> Vec<Script> {
     vec![
-        script!("single-active-quorum", since(4, 0), |s| {
+        script!("single-active-quorum", since(4, 3), |s| {
             s.queue("", quorum([("x-single-active-consumer", true.into())])).await;
             s.get("", true).await;
             s.delete("").await;

@@ -17,7 +17,7 @@ fn expiring(after: &'static str) -> Properties {
 
 pub(super) fn all() -> Vec<Script> {
     vec![
-        script!("rejected", since(4, 0), |s| {
+        script!("rejected", since(4, 3), |s| {
             s.queue("dead", none()).await;
             s.queue("", dying(&s, [])).await;
             s.publish_with("", &s.own(""), false, headers([("own", 1i32.into())]), "1").await;
@@ -149,7 +149,7 @@ pub(super) fn all() -> Vec<Script> {
             s.count("").await;
             s.delete("").await;
         }),
-        script!("a-circle-with-a-rejection-goes-on", since(4, 0), |s| {
+        script!("a-circle-with-a-rejection-goes-on", since(4, 3), |s| {
             let own = s.own("");
             let arguments = table([
                 ("x-dead-letter-exchange", text("")),
@@ -183,7 +183,7 @@ pub(super) fn all() -> Vec<Script> {
             s.delete("next").await;
             s.delete("dead").await;
         }),
-        script!("quorum-limit-is-dead-lettered", since(4, 0), |s| {
+        script!("quorum-limit-is-dead-lettered", since(4, 3), |s| {
             s.queue("dead", none()).await;
             let arguments = dying(&s, [("x-delivery-limit", 1i32.into())])
                 .with("x-queue-type", "quorum")

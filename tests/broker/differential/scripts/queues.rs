@@ -193,7 +193,7 @@ pub(super) fn all() -> Vec<Script> {
             }
             s.delete("").await;
         }),
-        script!("streams", since(4, 0), |s| {
+        script!("streams", since(4, 3), |s| {
             s.queue("", stream()).await;
             let name = s.own("");
             s.get("", true).await;
