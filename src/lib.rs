@@ -89,6 +89,9 @@ pub mod broker;
 #[cfg(feature = "broker")]
 pub mod peer;
 
+#[cfg(feature = "broker")]
+pub mod testkit;
+
 #[cfg(feature = "client")]
 pub use any::{AnyChan, OtherState};
 #[cfg(feature = "client")]

@@ -41,11 +41,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("driver", &["wire", "fsm", "proto", "config", "uri"]),
     ("error", &["wire", "fsm", "proto", "config", "uri", "driver", "usage"]),
     ("broker", &["wire", "fsm", "proto"]),
-    ("peer", PEER),
+    ("peer", ON_BOTH),
+    ("testkit", ON_BOTH),
 ];
 
-/// Queues between brokers stand on the client and the broker alike.
-const PEER: &[&str] = &[
+/// Queues between brokers and the test kit stand on the client and the broker alike.
+const ON_BOTH: &[&str] = &[
     "broker", "chan", "config", "confirm", "conn", "consumer", "delivery", "error", "exchange",
     "message", "proto", "queue", "sealed", "usage", "wire",
 ];

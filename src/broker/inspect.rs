@@ -1,7 +1,9 @@
 //! What a broker holds, for tests and tools to look at.
 
+use bytes::Bytes;
+
 use super::{Broker, BrokerState, ConnectionId, HoldsState};
-use crate::wire::FieldTable;
+use crate::wire::{FieldTable, Properties};
 
 /// A queue as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +85,22 @@ pub struct ExchangeInfo {
     pub internal: bool,
 }
 
+/// A message that waits in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageInfo {
+    /// The exchange it was published to, empty for the default one.
+    pub exchange: String,
+    /// Its routing key.
+    pub routing_key: String,
+    /// Its properties, with `x-death` where it was dead-lettered.
+    pub properties: Properties,
+    /// Its body.
+    pub body: Bytes,
+    /// A consumer has had it before.
+    pub redelivered: bool,
+}
+
 /// A connection that has opened a virtual host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -114,6 +132,15 @@ impl<S: BrokerState> Broker<S> {
         Self: HoldsState,
     {
         self.holding().shared.with(None, |core, now| core.inspect_queues(vhost, now))
+    }
+
+    /// The first messages that wait in a queue, at most that many, in the order in which they would
+    /// go; none where there is no such queue. They stay where they are.
+    pub fn messages(&self, vhost: &str, name: &str, most: usize) -> Vec<MessageInfo>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, now| core.inspect_messages(vhost, name, most, now))
     }
 
     /// Messages that wait in a queue, if there is one of that name.

@@ -65,7 +65,9 @@ use tokio::net::ToSocketAddrs;
 
 pub use builder::Builder;
 pub use faults::Faults;
-pub use inspect::{BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, QueueInfo};
+pub use inspect::{
+    BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, MessageInfo, QueueInfo,
+};
 pub use permissions::{Names, Permissions};
 pub use state::{
     BrokerState, CanListen, Draining, HoldsState, IsDraining, IsListening, IsServing, IsStopped,

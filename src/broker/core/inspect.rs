@@ -1,14 +1,17 @@
 //! Looking at the core's state.
 
 use super::{
-    At, ConnId, Core, Name, Refusal,
+    At, ConnId, Core, Message, Name, Refusal,
     exchange::{Binding, Destination, VHost},
+    message,
     queue::{Queue, QueueId},
 };
 use crate::{
     broker::{
         ConnectionId,
-        inspect::{BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, QueueInfo},
+        inspect::{
+            BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, MessageInfo, QueueInfo,
+        },
     },
     fsm::Time,
     wire::{MethodId, RawTable},
@@ -38,6 +41,31 @@ impl Core {
         }
         self.settle_dead(now);
         ids.iter().filter_map(|id| self.queues.get(id)).map(info).collect()
+    }
+
+    /// The first messages that wait in a queue.
+    pub(crate) fn inspect_messages(
+        &mut self,
+        vhost: &str,
+        name: &str,
+        most: usize,
+        now: Time,
+    ) -> Vec<MessageInfo> {
+        let Some(id) = self.queue_named(vhost, name) else {
+            return Vec::new();
+        };
+        self.expire(id, now);
+        self.settle_dead(now);
+        match self.queues.get(&id) {
+            None => Vec::new(),
+            Some(Queue { log: Some(log), .. }) => {
+                log.iter().take(most).map(|message| message_info(message, false)).collect()
+            }
+            Some(queue) => {
+                let entries = queue.ready.iter().take(most);
+                entries.map(|entry| message_info(&entry.message, entry.redelivered)).collect()
+            }
+        }
     }
 
     /// The bindings of a virtual host, by source.
@@ -156,6 +184,17 @@ impl Core {
             routing_key: binding.key.to_string(),
             arguments: RawTable::new(&binding.arguments).decode().unwrap_or_default(),
         }
+    }
+}
+
+fn message_info(message: &Message, redelivered: bool) -> MessageInfo {
+    let pieces: Vec<&[u8]> = message.body.pieces().map(|piece| piece.as_ref()).collect();
+    MessageInfo {
+        exchange: message.exchange.to_string(),
+        routing_key: message.routing_key.to_string(),
+        properties: message::decode(&message.properties).unwrap_or_default(),
+        body: pieces.concat().into(),
+        redelivered,
     }
 }
 

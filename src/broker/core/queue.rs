@@ -147,7 +147,6 @@ impl Ready {
     }
 
     /// The messages that wait, in the order in which they would go.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.lanes.iter().rev().flatten()
     }

@@ -71,6 +71,11 @@ impl Log {
         self.entries.len() as u64
     }
 
+    /// The messages that are kept, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.entries.iter().map(|entry| &entry.message)
+    }
+
     /// Octets that the messages cost.
     pub(crate) fn cost(&self) -> usize {
         self.entries.iter().map(|entry| entry.message.cost()).sum()
