@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
+
 use super::{
     codec::{Decode, DecodeError, Encode, EncodeError},
     history,
@@ -53,6 +55,8 @@ pub struct Message<T> {
     pub reply_to: Option<ReplyName>,
     /// As it was received; one that is published says its codec's.
     pub content_type: Option<String>,
+    /// As it was received; one that is published says its codec's.
+    pub content_encoding: Option<String>,
     /// Whatever else it says.
     pub headers: FieldTable,
     /// Whether a durable queue keeps it through a restart of the broker.
@@ -71,6 +75,7 @@ impl<T> Message<T> {
             correlation_id: None,
             reply_to: None,
             content_type: None,
+            content_encoding: None,
             headers: FieldTable::new(),
             persistent: true,
             payload,
@@ -147,6 +152,7 @@ impl<T> Message<T> {
             correlation_id: self.correlation_id,
             reply_to: self.reply_to,
             content_type: self.content_type,
+            content_encoding: self.content_encoding,
             headers: self.headers,
             persistent: self.persistent,
             payload: change(self.payload),
@@ -158,31 +164,36 @@ impl<T> Message<T> {
         self.payload
     }
 
+    /// The same message with its payload in a codec's words, to be kept somewhere: for an
+    /// [`Outbox`](super::Outbox).
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the codec cannot write the payload.
+    pub fn to_bytes<C: Encode<T>>(&self, codec: &C) -> Result<Message<Bytes>, EncodeError> {
+        let bytes = codec.encode(&self.payload).map_err(|source| EncodeError {
+            content_type: codec.content_type().to_owned(),
+            source,
+        })?;
+        Ok(Message {
+            id: self.id.clone(),
+            timestamp: self.timestamp,
+            priority: self.priority,
+            correlation_id: self.correlation_id.clone(),
+            reply_to: self.reply_to.clone(),
+            content_type: Some(codec.content_type().to_owned()),
+            content_encoding: codec.content_encoding().map(str::to_owned),
+            headers: self.headers.clone(),
+            persistent: self.persistent,
+            payload: bytes,
+        })
+    }
+
     /// As the broker takes it.
     ///
     /// # Errors
     /// [`EncodeError`] when the codec cannot write the payload.
     pub fn encode<C: Encode<T>>(&self, codec: &C) -> Result<crate::Message, EncodeError> {
-        let body = codec.encode(&self.payload).map_err(|source| EncodeError {
-            content_type: codec.content_type().to_owned(),
-            source,
-        })?;
-        let mut raw = crate::Message::new(body)
-            .message_id(&self.id)
-            .timestamp(self.timestamp)
-            .priority(self.priority.as_number())
-            .content_type(codec.content_type())
-            .headers(self.headers.clone());
-        if let Some(encoding) = codec.content_encoding() {
-            raw = raw.content_encoding(encoding);
-        }
-        if let Some(id) = &self.correlation_id {
-            raw = raw.correlation_id(id);
-        }
-        if let Some(queue) = &self.reply_to {
-            raw = raw.reply_to(queue.clone());
-        }
-        Ok(if self.persistent { raw } else { raw.transient() })
+        self.to_bytes(codec).map(crate::Message::from)
     }
 
     /// From a message that was received.
@@ -217,10 +228,35 @@ impl<T> Message<T> {
             correlation_id: owned(properties.correlation_id()),
             reply_to: properties.reply_to().and_then(|name| ReplyName::new(name).ok()),
             content_type: owned(kind),
+            content_encoding: owned(encoding),
             headers,
             persistent: properties.is_persistent(),
             payload,
         })
+    }
+}
+
+/// As the broker takes it: bytes that say what they are.
+impl From<Message<Bytes>> for crate::Message {
+    fn from(message: Message<Bytes>) -> Self {
+        let mut raw = crate::Message::new(message.payload)
+            .message_id(&message.id)
+            .timestamp(message.timestamp)
+            .priority(message.priority.as_number())
+            .headers(message.headers);
+        if let Some(kind) = &message.content_type {
+            raw = raw.content_type(kind);
+        }
+        if let Some(encoding) = &message.content_encoding {
+            raw = raw.content_encoding(encoding);
+        }
+        if let Some(id) = &message.correlation_id {
+            raw = raw.correlation_id(id);
+        }
+        if let Some(queue) = message.reply_to {
+            raw = raw.reply_to(queue);
+        }
+        if message.persistent { raw } else { raw.transient() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a service needs around the client: typed messages, workers and publishers.
 //!
 //! Thin layers over the public API, with the feature `service`, which brings no dependency; the codec
-//! [`Json`] is the feature `json`.
+//! [`Json`] is the feature `json`, middleware the feature `tower`.
 //!
 //! | Question | Answer |
 //! |---|---|
@@ -12,6 +12,9 @@
 //! | What if it comes twice? | [`Once`] |
 //! | A loop of one's own? | [`Job`], the typestate of processing that a worker uses |
 //! | How is a message sent at least once? | [`Publisher`] |
+//! | And in one transaction with what it tells? | an [`Outbox`] in one's own store, and a [`Relay`] |
+//! | How are questions asked and answered? | [`Caller`] and [`CallServer`] |
+//! | Middleware: limits, timeouts, one's own layers? | `Tower` and `HandlerService`, with the feature `tower` |
 //! | Which trace does it belong to? | [`TraceContext`], in its headers |
 //!
 //! # From one end to the other
@@ -43,6 +46,8 @@
 //! `messaging.operation.name` and `.type`, `messaging.destination.name`, `messaging.message.id`,
 //! `.conversation_id` and `.body.size`, and `error.type`.
 
+mod call;
+mod caught;
 mod codec;
 mod failure;
 pub mod history;
@@ -50,12 +55,16 @@ mod id;
 mod job;
 mod message;
 mod once;
+mod outbox;
 mod publisher;
 mod retry;
 mod span;
+#[cfg(feature = "tower")]
+mod tower;
 mod trace;
 mod worker;
 
+pub use call::{CallError, CallServer, Caller, ERROR};
 #[cfg(feature = "json")]
 pub use codec::Json;
 pub use codec::{BoxError, Codec, Decode, DecodeError, Encode, EncodeError, Raw, Text};
@@ -66,7 +75,10 @@ pub use job::{
 };
 pub use message::Message;
 pub use once::{Once, Processed, RecentIds};
+pub use outbox::{Decision, Entry, MemoryOutbox, Outbox, OutboxFull, Relay, RelayError};
 pub use publisher::{PublishAllError, PublishError, Publisher};
 pub use retry::{Fate, OnFailure, Retries, Retry};
+#[cfg(feature = "tower")]
+pub use tower::{HandlerError, HandlerService, Tower};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};
 pub use worker::{RawHandler, Served, Undecodable, Undecoded, Worker};

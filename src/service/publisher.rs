@@ -124,6 +124,11 @@ impl<X, C: Codec> Publisher<X, C> {
         self
     }
 
+    /// Why the channel ended, if it has. Then every publish says the same.
+    pub fn close_reason(&self) -> Option<Error> {
+        self.publisher.close_reason()
+    }
+
     /// Publishes a message and waits until the broker has it.
     ///
     /// What the route is depends on the exchange; see [`hopmq::Chan::publish`](crate::Chan::publish).

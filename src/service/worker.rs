@@ -1,13 +1,11 @@
 //! A consumer as a service: a handler for the messages of a queue.
 
 use std::{
-    any::Any,
     collections::{HashMap, VecDeque},
     fmt,
     future::{Future, pending, poll_fn},
     hash::{BuildHasher, Hash, RandomState},
     marker::PhantomData,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::Poll,
@@ -19,8 +17,9 @@ use tokio::{task::JoinSet, time::timeout};
 use tracing::Instrument;
 
 use super::{
+    caught::{caught, finish},
     codec::{Codec, Decode, DecodeError},
-    failure::{Failure, Handler, Outcome, Unfinished},
+    failure::{Failure, Handler, Outcome},
     job::{Job, Processing},
     message::Message,
     retry::{OnFailure, Tally},
@@ -478,40 +477,6 @@ async fn settle(job: Job<(), Processing>, outcome: Outcome, tally: &Tally) {
             tracing::warn!(error, queue, "a message could not be settled; it comes again");
         }
     }
-}
-
-/// Runs a handler to its end, its deadline or its panic, whichever comes first.
-async fn finish<F>(deadline: Option<Duration>, begin: impl FnOnce() -> F) -> Outcome
-where
-    F: Future<Output = Outcome>,
-{
-    let running = match caught(begin) {
-        Ok(running) => running,
-        Err(panicked) => return Err(Failure::retry(panicked)),
-    };
-    let mut running = pin!(running);
-    let running = poll_fn(|cx| match caught(|| running.as_mut().poll(cx)) {
-        Ok(polled) => polled,
-        Err(panicked) => Poll::Ready(Err(Failure::retry(panicked))),
-    });
-    match deadline {
-        None => running.await,
-        Some(after) => match timeout(after, running).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::retry(Unfinished::Overdue { after })),
-        },
-    }
-}
-
-/// What panicked is not used again: a future is over, a codec and a key keep nothing.
-fn caught<R>(run: impl FnOnce() -> R) -> Result<R, Unfinished> {
-    catch_unwind(AssertUnwindSafe(run))
-        .map_err(|panicked| Unfinished::Panicked { message: words(&*panicked).to_owned() })
-}
-
-fn words(panicked: &(dyn Any + Send)) -> &str {
-    let text = panicked.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panicked.downcast_ref::<&str>().copied()).unwrap_or("without words")
 }
 
 impl<T, C> fmt::Debug for Worker<T, C> {

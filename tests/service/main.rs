@@ -5,8 +5,11 @@
 #[path = "../behaviour/place.rs"]
 mod place;
 
+mod calling;
 mod failing;
 mod jobs;
 mod kit;
+mod middleware;
 mod publishing;
+mod relaying;
 mod working;
