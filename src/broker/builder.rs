@@ -7,10 +7,11 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use super::{
     Broker, Listening, Permissions, Unbound,
     core::{Core, Limits, User},
+    event::Source,
     port,
     session::Terms,
     shared::{Shared, seed, wall_clock},
-    state::Running,
+    state::{CanListen, Plan, Running},
 };
 
 /// What a broker is told before it is bound. Made by [`Broker::builder`].
@@ -25,6 +26,7 @@ pub struct Builder {
     vhosts: Vec<String>,
     limits: Limits,
     terms: Terms,
+    event_buffer: usize,
 }
 
 impl Builder {
@@ -40,6 +42,7 @@ impl Builder {
                 loopback_users: vec!["guest".to_owned()],
                 handshake: Duration::from_secs(10),
             },
+            event_buffer: 1024,
         }
     }
 
@@ -109,9 +112,16 @@ impl Builder {
         self
     }
 
+    /// Keeps so many events for whoever listens and is slow; 1024 by default.
+    pub fn event_buffer(mut self, events: usize) -> Self {
+        self.event_buffer = events;
+        self
+    }
+
     /// A broker so configured, that is not bound yet.
     pub fn build(self) -> Broker<Unbound> {
-        Broker::with_inner(Box::new(self))
+        let source = Source::new(self.event_buffer);
+        Broker::with_inner(Box::new(Plan { builder: self, source }))
     }
 
     /// Builds it and binds it to an address, port 0 for a free one: the same as
@@ -121,17 +131,7 @@ impl Builder {
     /// What the operating system says where the address cannot be bound.
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Broker<Listening>> {
         let listener = TcpListener::bind(address).await?;
-        self.start(listener).map(Broker::with_inner)
-    }
-
-    /// Begins to serve.
-    pub(super) fn start(self, listener: TcpListener) -> io::Result<Box<Running>> {
-        let builder = self.clone();
-        let (core, terms, credentials) = self.parts(wall_clock(), seed());
-        let shared = Arc::new(Shared::new(core, terms));
-        let address = port::open(&shared, listener)?;
-        shared.keep(tokio::spawn(port::tick(Arc::clone(&shared))).abort_handle());
-        Ok(Box::new(Running { shared, address, credentials, builder, cut: 0 }))
+        self.build().into_plan().start(listener).map(Broker::with_inner)
     }
 
     /// The state of a broker, what it proposes to clients, and the first user's credentials as
@@ -153,6 +153,17 @@ impl Builder {
             core.add_user(&name, user);
         }
         (core, self.terms, credentials)
+    }
+}
+
+impl Plan {
+    /// Begins to serve.
+    pub(super) fn start(self, listener: TcpListener) -> io::Result<Box<Running>> {
+        let (core, terms, credentials) = self.builder.clone().parts(wall_clock(), seed());
+        let shared = Arc::new(Shared::new(core, terms, Arc::clone(&self.source.0)));
+        let address = port::open(&shared, listener)?;
+        shared.keep(tokio::spawn(port::tick(Arc::clone(&shared))).abort_handle());
+        Ok(Box::new(Running { shared, address, credentials, plan: self, cut: 0 }))
     }
 }
 

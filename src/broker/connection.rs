@@ -32,6 +32,9 @@ const LOW: usize = 128 * 1024;
 /// gets no more of them.
 const HIGH: usize = 4 * 1024 * 1024;
 
+/// The same two for who has not logged in: a stranger costs less than 64 kB in all.
+const BEFORE_LOGIN: usize = 16 * 1024;
+
 /// Pieces per vectored write.
 const PIECES: usize = 16;
 
@@ -130,7 +133,7 @@ impl Connection {
     fn poll_woken(&mut self, context: &mut Context<'_>) -> Poll<Woken> {
         let woken = Woken {
             rung: self.bell.heard(context),
-            read: self.out.len() < HIGH
+            read: self.out.len() < self.high()
                 && !self.muted
                 && !self.shared.deaf.load(Ordering::Acquire)
                 && self.stream.poll_read_ready(context).is_ready(),
@@ -144,11 +147,18 @@ impl Connection {
         }
     }
 
+    /// From how much on that waits to be written nothing is read.
+    fn high(&self) -> usize {
+        if self.session.is_authenticated() { HIGH } else { BEFORE_LOGIN }
+    }
+
     /// Reads what is there. `open` becomes false at the end of the stream.
     fn read(&mut self, open: &mut bool) -> io::Result<Option<Bytes>> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.resize(READ, 0);
-            match self.stream.try_read(scratch) {
+            let most = if self.session.is_authenticated() { READ } else { BEFORE_LOGIN };
+            let room = scratch.get_mut(..most).unwrap_or_default();
+            match self.stream.try_read(room) {
                 Ok(0) => {
                     *open = false;
                     Ok(None)
@@ -229,7 +239,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.remove(self.conn);
+        self.shared.remove(self.conn, self.session.ending(), self.session.exhausted());
     }
 }
 

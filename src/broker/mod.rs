@@ -43,6 +43,7 @@ mod bell;
 mod builder;
 mod connection;
 mod core;
+mod event;
 mod faults;
 mod inspect;
 mod permissions;
@@ -64,6 +65,7 @@ use std::{
 use tokio::net::ToSocketAddrs;
 
 pub use builder::Builder;
+pub use event::{Budget, Counts, Ending, Event, Events};
 pub use faults::Faults;
 pub use inspect::{
     BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, MessageInfo, QueueInfo,
@@ -131,7 +133,7 @@ impl<S: BrokerState> Broker<S> {
     where
         Self: CanListen,
     {
-        Opening::new(self.into_builder(), address)
+        Opening::new(self.into_plan(), address)
     }
 
     /// Listens on a further address, too; port 0 is a free one. Returns what was bound.
@@ -226,7 +228,7 @@ impl<S: BrokerState> Broker<S> {
     where
         Self: IsStopped,
     {
-        Broker::with_inner(Box::new(self.stopped_running().builder.clone()))
+        Broker::with_inner(Box::new(self.stopped_running().plan.clone()))
     }
 }
 

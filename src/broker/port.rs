@@ -12,7 +12,7 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{connection::Connection, shared::Shared};
+use super::{ConnectionId, connection::Connection, event::Event, shared::Shared};
 
 /// Serves whoever connects to this listener.
 pub(super) fn open(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<SocketAddr> {
@@ -26,11 +26,15 @@ pub(super) fn open(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<So
 async fn accept(shared: Arc<Shared>, address: SocketAddr) {
     while let Some(accepted) = next(&shared, address).await {
         match accepted {
-            Ok(_) if shared.closed.load(Ordering::Acquire) => {}
+            Ok((_, from)) if shared.closed.load(Ordering::Acquire) => {
+                shared.announce(Event::TurnedAway { from });
+            }
             Ok((stream, from)) => {
                 let connection =
                     Connection::new(Arc::clone(&shared), stream, from.ip().is_loopback());
                 let conn = connection.id();
+                let id = ConnectionId(conn);
+                shared.announce(Event::Accepted { connection: id, port: address, from });
                 let task = tokio::spawn(connection.run());
                 shared.set_task(conn, task.abort_handle());
             }

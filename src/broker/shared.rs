@@ -9,14 +9,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{net::TcpListener, task::AbortHandle, time::Instant};
 
 use super::{
+    ConnectionId,
     bell::Bell,
     core::{ConnId, Core, Refusal},
+    event::{Budget, Bus, Ending, Event},
     session::Terms,
 };
 use crate::{
@@ -29,6 +32,8 @@ use crate::{
 pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) terms: Arc<Terms>,
+    /// Where events go.
+    bus: Arc<Bus>,
     origin: Instant,
     /// Taken out to stop listening: the ports are free from then on.
     pub(super) listeners: Mutex<BTreeMap<SocketAddr, TcpListener>>,
@@ -60,10 +65,20 @@ struct State {
 struct Connection {
     bell: Arc<Bell>,
     task: Option<AbortHandle>,
+    /// It was cut: its end is nobody else's doing.
+    forced: bool,
+}
+
+impl Connection {
+    /// The task to be ended, without a word to the client.
+    fn force(&mut self) -> Option<AbortHandle> {
+        self.forced = true;
+        self.task.take()
+    }
 }
 
 impl Shared {
-    pub(super) fn new(core: Core, terms: Terms) -> Self {
+    pub(super) fn new(core: Core, terms: Terms, bus: Arc<Bus>) -> Self {
         Shared {
             state: Mutex::new(State {
                 core,
@@ -73,6 +88,7 @@ impl Shared {
                 stopped: false,
             }),
             terms: Arc::new(terms),
+            bus,
             origin: Instant::now(),
             listeners: Mutex::new(BTreeMap::new()),
             tasks: Mutex::new(Vec::new()),
@@ -104,6 +120,7 @@ impl Shared {
         let now = self.now();
         let mut state = self.lock();
         let State { core, connections, wakes, .. } = &mut *state;
+        core.journal.watched = self.bus.has_listeners();
         let result = change(core, now);
         core.take_wakes(wakes);
         let bells: Vec<Arc<Bell>> = wakes
@@ -114,7 +131,10 @@ impl Shared {
             })
             .collect();
         let due = core.poll_timeout();
+        // Under the lock: the order of events is that of the changes.
+        let listeners = self.bus.announce(&mut core.journal);
         drop(state);
+        listeners.into_iter().for_each(Waker::wake);
         for bell in bells {
             bell.ring();
         }
@@ -124,13 +144,18 @@ impl Shared {
         result
     }
 
+    /// Tells whoever listens.
+    pub(super) fn announce(&self, event: Event) {
+        self.with(None, |core, _| core.journal.note(event));
+    }
+
     /// Notes a connection that was accepted.
     pub(super) fn add(&self) -> (ConnId, Arc<Bell>) {
         let mut state = self.lock();
         state.last += 1;
         let conn = ConnId(state.last);
         let bell = Arc::new(Bell::default());
-        let connection = Connection { bell: Arc::clone(&bell), task: None };
+        let connection = Connection { bell: Arc::clone(&bell), task: None, forced: false };
         state.connections.insert(conn, connection);
         (conn, bell)
     }
@@ -148,8 +173,17 @@ impl Shared {
     }
 
     /// Forgets a connection.
-    pub(super) fn remove(&self, conn: ConnId) {
-        self.with(Some(conn), |core, now| core.disconnect(conn, now));
+    pub(super) fn remove(&self, conn: ConnId, ending: Ending, exhausted: Option<Budget>) {
+        let forced = self.lock().connections.get(&conn).is_some_and(|held| held.forced);
+        let ending = if forced { Ending::Forced } else { ending };
+        self.with(Some(conn), |core, now| {
+            core.disconnect(conn, now);
+            if let Some(budget) = exhausted {
+                let connection = ConnectionId(conn);
+                core.journal.note(Event::BudgetExhausted { connection, budget });
+            }
+            core.journal.note(Event::Disconnected { connection: ConnectionId(conn), ending });
+        });
         let mut state = self.lock();
         state.connections.remove(&conn);
         if state.connections.is_empty() {
@@ -191,7 +225,7 @@ impl Shared {
 
     /// Ends a connection by ending its task.
     pub(super) fn cut(&self, conn: ConnId) {
-        let task = self.lock().connections.get_mut(&conn).and_then(|held| held.task.take());
+        let task = self.lock().connections.get_mut(&conn).and_then(Connection::force);
         if let Some(task) = task {
             task.abort();
         }
@@ -200,7 +234,7 @@ impl Shared {
     /// Ends all connections by ending their tasks.
     pub(super) fn cut_all(&self) {
         let tasks: Vec<AbortHandle> =
-            self.lock().connections.values_mut().filter_map(|held| held.task.take()).collect();
+            self.lock().connections.values_mut().filter_map(Connection::force).collect();
         for task in tasks {
             task.abort();
         }

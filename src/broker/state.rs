@@ -7,7 +7,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{Broker, Builder, shared::Shared};
+use super::{Broker, Builder, event::Source, shared::Shared};
 
 /// Keeps the states to this crate.
 pub trait Sealed {}
@@ -34,6 +34,8 @@ pub trait BrokerState: Sealed + Send + Sync + 'static {
     type Inner: Send + Sync;
     #[doc(hidden)]
     const NAME: &'static str;
+    #[doc(hidden)]
+    fn plan(inner: &Self::Inner) -> &Plan;
 }
 
 impl Sealed for Unbound {}
@@ -42,23 +44,47 @@ impl Sealed for Draining {}
 impl Sealed for Stopped {}
 
 impl BrokerState for Unbound {
-    type Inner = Box<Builder>;
+    type Inner = Box<Plan>;
     const NAME: &'static str = "Unbound";
+
+    fn plan(inner: &Box<Plan>) -> &Plan {
+        inner
+    }
 }
 
 impl BrokerState for Listening {
     type Inner = Box<Running>;
     const NAME: &'static str = "Listening";
+
+    fn plan(inner: &Box<Running>) -> &Plan {
+        &inner.plan
+    }
 }
 
 impl BrokerState for Draining {
     type Inner = Box<Running>;
     const NAME: &'static str = "Draining";
+
+    fn plan(inner: &Box<Running>) -> &Plan {
+        &inner.plan
+    }
 }
 
 impl BrokerState for Stopped {
     type Inner = Box<Running>;
     const NAME: &'static str = "Stopped";
+
+    fn plan(inner: &Box<Running>) -> &Plan {
+        &inner.plan
+    }
+}
+
+/// What a broker is made from, and whom it tells what happens.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) builder: Builder,
+    pub(super) source: Arc<Source>,
 }
 
 /// A broker from its first port on. Dropping it frees the ports and ends the connections; the
@@ -71,7 +97,7 @@ pub struct Running {
     /// Of the first user, as an address has them.
     pub(super) credentials: String,
     /// To bind it again.
-    pub(super) builder: Builder,
+    pub(super) plan: Plan,
     /// Connections that did not end by themselves.
     pub(super) cut: usize,
 }
@@ -97,7 +123,7 @@ impl Sealed for Broker<Stopped> {}
 )]
 pub trait CanListen: Sealed {
     #[doc(hidden)]
-    fn into_builder(self) -> Box<Builder>;
+    fn into_plan(self) -> Box<Plan>;
 }
 
 /// A broker that serves whoever connects: `Broker<Listening>`.
@@ -164,7 +190,7 @@ pub trait IsStopped: Sealed {
 }
 
 impl CanListen for Broker<Unbound> {
-    fn into_builder(self) -> Box<Builder> {
+    fn into_plan(self) -> Box<Plan> {
         self.inner
     }
 }

@@ -17,7 +17,11 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{Broker, Builder, Listening, Stopped, Unbound, port, shared::Shared, state::Running};
+use super::{
+    Broker, Listening, Stopped, Unbound, port,
+    shared::Shared,
+    state::{Plan, Running},
+};
 
 /// A socket that is being bound. In a mutex nobody locks, so that it is `Sync` whatever the
 /// address is.
@@ -36,13 +40,13 @@ impl<'a> Bind<'a> {
 /// A broker that is being bound; see [`Broker::listen`]. Dropped in flight, nothing was bound.
 #[must_use = "nothing is bound until the transition is awaited"]
 pub struct Opening<'a> {
-    builder: Option<Box<Builder>>,
+    plan: Option<Box<Plan>>,
     bind: Bind<'a>,
 }
 
 impl<'a> Opening<'a> {
-    pub(super) fn new(builder: Box<Builder>, address: impl ToSocketAddrs + Send + 'a) -> Self {
-        Opening { builder: Some(builder), bind: Bind::new(address) }
+    pub(super) fn new(plan: Box<Plan>, address: impl ToSocketAddrs + Send + 'a) -> Self {
+        Opening { plan: Some(plan), bind: Bind::new(address) }
     }
 }
 
@@ -51,11 +55,11 @@ impl Future for Opening<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let bound = ready!(self.bind.poll(context));
-        let Some(builder) = self.builder.take() else { return Poll::Pending };
-        let started = bound.and_then(|listener| (*builder).clone().start(listener));
+        let Some(plan) = self.plan.take() else { return Poll::Pending };
+        let started = bound.and_then(|listener| (*plan).clone().start(listener));
         Poll::Ready(match started {
             Ok(running) => Ok(Broker::with_inner(running)),
-            Err(error) => Err(NotBound { error, broker: Broker::with_inner(builder) }),
+            Err(error) => Err(NotBound { error, broker: Broker::with_inner(plan) }),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded broker, spoken to in frames, so that no client stands between the test and it.
 
 mod differential;
+mod events;
 mod faults;
 mod handshake;
 mod messages;

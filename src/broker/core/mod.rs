@@ -56,7 +56,10 @@ use exchange::VHost;
 use peer::Peer;
 use queue::{ConsumerId, Queue, QueueId};
 
-use crate::{broker::permissions::Permissions, fsm::Time};
+use crate::{
+    broker::{event::Journal, permissions::Permissions},
+    fsm::Time,
+};
 
 /// Names a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,8 +129,12 @@ pub(crate) struct Core {
     alarm: bool,
     /// Whether memory was short when it was last looked at.
     was_short: bool,
+    /// What listeners were told of that.
+    announced: bool,
     /// What is done wrong on purpose.
     pub(crate) mischief: Mischief,
+    /// What happened, for whoever listens.
+    pub(crate) journal: Journal,
     /// Seconds since 1970 at the origin of the core's time.
     epoch: u64,
     seed: u64,
@@ -165,7 +172,9 @@ impl Core {
             stored: 0,
             alarm: false,
             was_short: false,
+            announced: false,
             mischief: Mischief::default(),
+            journal: Journal::default(),
             epoch,
             seed,
             last_queue: 0,

@@ -12,7 +12,7 @@ use super::{
     queue::{ConsumerId, QueueId},
 };
 use crate::{
-    broker::permissions::Permissions,
+    broker::{ConnectionId, event::Event, permissions::Permissions},
     fsm::Time,
     wire::{MethodId, ReplyCode},
 };
@@ -140,6 +140,8 @@ impl Core {
                 confirming: BTreeSet::new(),
             },
         );
+        let vhost = vhost.to_string();
+        self.journal.note(Event::Opened { connection: ConnectionId(conn), vhost });
         Ok(())
     }
 
@@ -182,6 +184,7 @@ impl Core {
         now: Time,
     ) {
         if self.peers.get(&conn).is_some_and(|peer| !peer.closed) {
+            self.note_refusal(At { conn, channel: 0 }, &refusal);
             self.close(conn, now);
             self.push(conn, Output::CloseConnection { refusal, method });
         }
@@ -212,6 +215,8 @@ impl Core {
         if let Some(peer) = self.peers.get_mut(&at.conn) {
             peer.channels.insert(at.channel, Slot::Open(Box::default()));
         }
+        let At { conn, channel } = at;
+        self.journal.note(Event::ChannelOpened { connection: ConnectionId(conn), channel });
         self.reply(at, Reply::ChannelOpenOk);
     }
 
@@ -227,6 +232,8 @@ impl Core {
             return;
         };
         peer.confirming.remove(&at.channel);
+        let (connection, number) = (ConnectionId(at.conn), at.channel);
+        self.journal.note(Event::ChannelClosed { connection, channel: number });
         if let Some(reply) = channel.reply_consumer.take() {
             self.reply_addresses.remove(&reply.address);
         }
@@ -255,6 +262,7 @@ impl Core {
         if refusal.code.is_connection_error() {
             return self.close_connection(at.conn, refusal, method, now);
         }
+        self.note_refusal(at, &refusal);
         self.close_channel(at, now);
         if let Some(peer) = self.peers.get_mut(&at.conn) {
             peer.channels.insert(at.channel, Slot::Closing);
@@ -284,6 +292,43 @@ impl Core {
             std::mem::swap(&mut peer.outputs, into);
             peer.taken = peer.backlog;
         }
+        if self.journal.watched {
+            self.note_sent(conn, into);
+        }
+    }
+
+    fn note_sent(&mut self, conn: ConnId, outputs: &[Output]) {
+        for output in outputs {
+            if let Output::Deliver { channel, message, .. }
+            | Output::GetOk { channel, message, .. }
+            | Output::Return { channel, message } = output
+            {
+                self.journal.note(Event::Sent {
+                    connection: ConnectionId(conn),
+                    channel: *channel,
+                    exchange: message.exchange.to_string(),
+                    routing_key: message.routing_key.to_string(),
+                    size: message.size(),
+                });
+            }
+        }
+    }
+
+    /// Announces a refusal. What an operator does with 320 is none.
+    fn note_refusal(&mut self, at: At, refusal: &Refusal) {
+        if refusal.code == ReplyCode::CONNECTION_FORCED {
+            return;
+        }
+        let (connection, text) = (ConnectionId(at.conn), refusal.text());
+        if let Some(budget) = refusal.budget() {
+            self.journal.note(Event::BudgetExhausted { connection, budget });
+        }
+        if refusal.code == ReplyCode::ACCESS_REFUSED && refusal.is_permission() {
+            let user = self.peers.get(&at.conn).map_or_else(String::new, |p| p.user.to_string());
+            self.journal.note(Event::PermissionRefused { connection, user, text: text.clone() });
+        }
+        let (channel, code) = (at.channel, refusal.code);
+        self.journal.note(Event::Refused { connection, channel, code, text });
     }
 
     /// What was taken has been sent: consumers that waited for it get their turn.
@@ -361,6 +406,10 @@ impl Core {
     /// Tells connections about the alarm, where it changed and where they asked to be told.
     pub(crate) fn announce_alarm(&mut self) {
         let short = self.is_short();
+        if short != self.announced {
+            self.announced = short;
+            self.journal.note(if short { Event::AlarmRaised } else { Event::AlarmCleared });
+        }
         let Core { peers, wakes, .. } = self;
         for (conn, peer) in peers.iter_mut().filter(|(_, peer)| !peer.closed) {
             if short && peer.publishes && !peer.blocked {

@@ -51,6 +51,7 @@ impl Core {
             access.name(),
             Entity { kind, name, vhost: &vhost },
             peer.user
-        )))
+        ))
+        .for_permission())
     }
 }

@@ -13,7 +13,11 @@ use super::{
     topology::exchange_entity,
 };
 use crate::{
-    broker::permissions::Access,
+    broker::{
+        ConnectionId,
+        event::{Budget, Event},
+        permissions::Access,
+    },
     fsm::Time,
     wire::{Properties, ReplyCode, method::basic},
 };
@@ -39,11 +43,25 @@ impl Core {
         if let Some(peer) = self.peers.get_mut(&at.conn) {
             peer.publishes = true;
         }
+        self.note_arrival(at, &message);
         let mut queues = std::mem::take(&mut self.routed);
         self.vhost_of(at.conn)?.route(&message.exchange, &message, &mut queues);
         let result = self.take_in(at, message, &queues, method.mandatory, now);
         self.routed = queues;
         result
+    }
+
+    fn note_arrival(&mut self, at: At, message: &Message) {
+        self.journal.counts.arrived += 1;
+        if self.journal.watched {
+            self.journal.note(Event::Arrived {
+                connection: ConnectionId(at.conn),
+                channel: at.channel,
+                exchange: message.exchange.to_string(),
+                routing_key: message.routing_key.to_string(),
+                size: message.size(),
+            });
+        }
     }
 
     /// Delivers or keeps for the commit what was routed.
@@ -62,7 +80,8 @@ impl Core {
                 return Err(Refusal::new(
                     ReplyCode::RESOURCE_ERROR,
                     format_args!("a transaction holds more than {limit} octets"),
-                ));
+                )
+                .for_budget(Budget::Transaction));
             }
             transaction.publishes.push(Pending { message, queues: queues.to_vec(), mandatory });
             return Ok(());
@@ -156,7 +175,8 @@ impl Core {
         };
         Err(Refused::precondition(format_args!(
             "message size {size} is larger than {configured} {max}"
-        )))
+        ))
+        .for_budget(Budget::MessageSize))
     }
 
     /// The exchange's own copy of its name, if clients may publish to it.

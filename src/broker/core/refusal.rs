@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use super::name::Name;
-use crate::wire::ReplyCode;
+use crate::{broker::event::Budget, wire::ReplyCode};
 
 /// A refused operation. Its code decides whether the channel or the connection ends for it
 /// (AMQP 0-9-1 section 1.2, soft and hard errors).
@@ -13,12 +13,34 @@ pub(crate) struct Refusal {
     pub(crate) code: ReplyCode,
     /// The text after the code's name.
     pub(crate) detail: String,
+    /// What was refused lacked a permission.
+    permission: bool,
+    /// What was refused would have exceeded a budget.
+    budget: Option<Budget>,
 }
 
 impl Refusal {
     /// A refusal with this code and text.
     pub(crate) fn new(code: ReplyCode, detail: impl Display) -> Self {
-        Refusal { code, detail: detail.to_string() }
+        Refusal { code, detail: detail.to_string(), permission: false, budget: None }
+    }
+
+    /// The same, since a user may not do that.
+    pub(crate) fn for_permission(self) -> Self {
+        Refusal { permission: true, ..self }
+    }
+
+    /// The same, since a budget is used up.
+    pub(crate) fn for_budget(self, budget: Budget) -> Self {
+        Refusal { budget: Some(budget), ..self }
+    }
+
+    pub(crate) fn is_permission(&self) -> bool {
+        self.permission
+    }
+
+    pub(crate) fn budget(&self) -> Option<Budget> {
+        self.budget
     }
 
     /// 404: what was named does not exist.

@@ -8,7 +8,10 @@ use super::{
     bad_method, unexpected,
 };
 use crate::{
-    broker::core::{Refusal, Reply},
+    broker::{
+        core::{Refusal, Reply},
+        event::Budget,
+    },
     fsm::Time,
     wire::{Frame, FrameKind, MethodFrame, method},
 };
@@ -71,7 +74,8 @@ impl Session {
                 let max = core.limits().max_message_size;
                 let refusal = Refusal::precondition(format_args!(
                     "message size {size} is larger than configured max size {max}"
-                ));
+                ))
+                .for_budget(Budget::MessageSize);
                 core.refuse(at, refusal, method::basic::Publish::ID, now);
             }
         }
@@ -128,7 +132,8 @@ impl Session {
                     self.channel_max
                 ),
                 super::NO_METHOD,
-            ));
+            )
+            .for_budget(Budget::Channels));
         }
         core.open_channel(at);
         Ok(())

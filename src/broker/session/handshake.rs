@@ -2,6 +2,7 @@
 
 use super::{Core, Hard, Name, Phase, Session, outgoing};
 use crate::{
+    broker::{ConnectionId, event::Event},
     fsm::Time,
     wire::{
         FieldTable, MethodFrame, PROTOCOL_HEADER, RawTable, ReplyCode, Value, method::connection,
@@ -70,12 +71,18 @@ impl Session {
                 ));
             }
         };
-        let user = credentials
-            .filter(|(user, password)| core.authenticate(user, password) && self.may_come(user))
-            .map(|(user, _)| Name::copy(&user));
-        match user {
+        let (claimed, password) = credentials.unwrap_or_default();
+        let connection = ConnectionId(self.conn);
+        let user = String::from_utf8_lossy(&claimed).into_owned();
+        let good = core.authenticate(&claimed, &password) && self.may_come(&claimed);
+        core.journal.note(match good {
+            true => Event::Authenticated { connection, user },
+            false => Event::LoginDenied { connection, user },
+        });
+        match good.then(|| Name::copy(&claimed)) {
             Some(user) => {
                 self.who.user = user;
+                self.authenticated = true;
                 self.say(&connection::Tune {
                     channel_max: self.terms.channel_max,
                     frame_max: self.terms.frame_max,

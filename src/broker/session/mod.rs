@@ -22,6 +22,10 @@ pub(crate) use outgoing::Outgoing;
 
 use super::core::{At, ChannelState, ConnId, Core, Introduction, Name, Output, Refusal};
 use crate::{
+    broker::{
+        ConnectionId,
+        event::{Budget, Ending, Event},
+    },
     fsm::Time,
     wire::{
         Decoder, FrameError, FrameKind, Method, MethodError, MethodFrame, MethodId, ReplyCode,
@@ -66,6 +70,15 @@ pub(crate) struct Session {
     spoke: Time,
     /// When the phase ends by itself.
     deadline: Option<Time>,
+    /// How the connection ends, as far as it is known.
+    ending: Ending,
+    /// The budget of time that it has used up.
+    exhausted: Option<Budget>,
+    /// Whether a user has logged in; and the octets that came before that.
+    authenticated: bool,
+    unasked: usize,
+    /// Octets that are to be presented again.
+    kept: usize,
 }
 
 /// How far the connection has come.
@@ -109,10 +122,20 @@ impl Hard {
     }
 }
 
+impl Hard {
+    /// The same, since a budget is used up.
+    fn for_budget(self, budget: Budget) -> Self {
+        Hard { refusal: self.refusal.for_budget(budget), ..self }
+    }
+}
+
 const NO_METHOD: MethodId = MethodId { class: 0, method: 0 };
 
 /// How long an answer to connection.close is waited for.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Octets that a client may send before it has logged in.
+const BEFORE_LOGIN: usize = 64 * 1024;
 
 /// Frames are small until the limit is negotiated.
 const FIRST_FRAME_MAX: u32 = 8192;
@@ -137,6 +160,11 @@ impl Session {
             heard: now,
             spoke: now,
             deadline,
+            ending: Ending::Lost,
+            exhausted: None,
+            authenticated: false,
+            unasked: 0,
+            kept: 0,
         }
     }
 
@@ -144,6 +172,15 @@ impl Session {
     /// again, with more behind it.
     pub(crate) fn receive(&mut self, core: &mut Core, block: &Bytes, now: Time) -> usize {
         self.heard = now;
+        if !self.authenticated && self.overspends(core, block.len().saturating_sub(self.kept)) {
+            return block.len();
+        }
+        let done = self.take(core, block, now);
+        self.kept = block.len().saturating_sub(done);
+        done
+    }
+
+    fn take(&mut self, core: &mut Core, block: &Bytes, now: Time) -> usize {
         let mut at = 0;
         if self.phase == Phase::Greeting {
             at = self.greet(block);
@@ -206,6 +243,10 @@ impl Session {
     /// Sends a heartbeat, or gives the client up (AMQP 0-9-1 section 4.2.7).
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
+            if self.phase != Phase::Closing {
+                self.exhausted = Some(Budget::HandshakeTime);
+                self.ending = Ending::TimedOut;
+            }
             self.phase = Phase::Closed;
             return;
         }
@@ -213,6 +254,7 @@ impl Session {
             return;
         }
         if self.heard + self.heartbeat * 2 <= now {
+            self.ending = Ending::TimedOut;
             self.phase = Phase::Closed;
         } else if self.spoke + self.heartbeat / 2 <= now {
             encode::heartbeat(&mut self.direct);
@@ -222,6 +264,36 @@ impl Session {
     /// The broker does not read for now: silence is not the client's fault.
     pub(crate) fn excuse(&mut self, now: Time) {
         self.heard = now;
+    }
+
+    /// How the connection ended, where its socket has.
+    pub(crate) fn ending(&self) -> Ending {
+        self.ending.clone()
+    }
+
+    /// The budget of time that has ended it.
+    pub(crate) fn exhausted(&self) -> Option<Budget> {
+        self.exhausted
+    }
+
+    /// Whether a user has logged in.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// Counts what came before a login, and ends the connection where that is more than any
+    /// login takes.
+    fn overspends(&mut self, core: &mut Core, octets: usize) -> bool {
+        self.unasked = self.unasked.saturating_add(octets);
+        if self.unasked <= BEFORE_LOGIN || self.phase == Phase::Closed {
+            return false;
+        }
+        let connection = ConnectionId(self.conn);
+        let budget = Budget::HandshakeSize;
+        core.journal.note(Event::BudgetExhausted { connection, budget });
+        self.phase = Phase::Closed;
+        self.direct.clear();
+        true
     }
 
     /// Whether the socket is to be closed once everything is sent.
@@ -272,6 +344,7 @@ impl Session {
                 core.close(self.conn, now);
                 self.say(&method::connection::CloseOk {});
                 self.phase = Phase::Closed;
+                self.ending = Ending::ByPeer;
             }
             (Phase::Open, Method::ConnectionUpdateSecret(_)) => {
                 self.say(&method::connection::UpdateSecretOk {});
@@ -294,6 +367,12 @@ impl Session {
 
     /// Ends the connection for an error. Who is not logged in yet is not told why.
     fn fail(&mut self, core: &mut Core, hard: Hard, now: Time) {
+        if self.phase != Phase::Open
+            && let Some(budget) = hard.refusal.budget()
+        {
+            core.journal
+                .note(Event::BudgetExhausted { connection: ConnectionId(self.conn), budget });
+        }
         match self.phase {
             Phase::Greeting | Phase::Starting => self.phase = Phase::Closed,
             Phase::Tuning | Phase::Opening => self.begin_close(&hard.refusal, hard.method, now),
@@ -312,6 +391,7 @@ impl Session {
             method_id: method.method,
         };
         self.say(&close);
+        self.ending = Ending::ByBroker { code: refusal.code, text };
         self.phase = Phase::Closing;
         self.deadline = Some(now + CLOSE_TIMEOUT);
     }
