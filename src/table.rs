@@ -193,7 +193,9 @@ pub const BROKER: Table = Table {
     states: BROKER_STATES,
     operations: &[
         broker("listen", "CanListen", &[("Unbound", "Listening")]),
+        broker("listen_tls", "CanListen", &[("Unbound", "Listening")]),
         broker("also_listen", "IsListening", LISTENING),
+        broker("also_listen_tls", "IsListening", LISTENING),
         broker("address", "IsListening", LISTENING),
         broker("addresses", "IsListening", LISTENING),
         broker("uri", "IsListening", LISTENING),
@@ -210,6 +212,7 @@ pub const BROKER: Table = Table {
         broker("exchanges", "HoldsState", HOLDING),
         broker("connections", "HoldsState", HOLDING),
         broker("stored", "HoldsState", HOLDING),
+        broker("counts", "HoldsState", HOLDING),
         broker("cut", "IsStopped", &[("Stopped", "Stopped")]),
         broker("into_unbound", "IsStopped", &[("Stopped", "Unbound")]),
     ],

@@ -8,7 +8,7 @@ use super::{
     Broker, Listening, Permissions, Unbound,
     core::{Core, Limits, User},
     event::Source,
-    port,
+    port::{self, Scheme},
     session::Terms,
     shared::{Shared, seed, wall_clock},
     state::{CanListen, Plan, Running},
@@ -131,7 +131,7 @@ impl Builder {
     /// What the operating system says where the address cannot be bound.
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Broker<Listening>> {
         let listener = TcpListener::bind(address).await?;
-        self.build().into_plan().start(listener).map(Broker::with_inner)
+        self.build().into_plan().start(listener, Scheme::Plain).map(Broker::with_inner)
     }
 
     /// The state of a broker, what it proposes to clients, and the first user's credentials as
@@ -158,12 +158,19 @@ impl Builder {
 
 impl Plan {
     /// Begins to serve.
-    pub(super) fn start(self, listener: TcpListener) -> io::Result<Box<Running>> {
+    pub(super) fn start(self, listener: TcpListener, scheme: Scheme) -> io::Result<Box<Running>> {
         let (core, terms, credentials) = self.builder.clone().parts(wall_clock(), seed());
         let shared = Arc::new(Shared::new(core, terms, Arc::clone(&self.source.0)));
-        let address = port::open(&shared, listener)?;
+        let address = port::open(&shared, listener, scheme.clone())?;
         shared.keep(tokio::spawn(port::tick(Arc::clone(&shared))).abort_handle());
-        Ok(Box::new(Running { shared, address, credentials, plan: self, cut: 0 }))
+        Ok(Box::new(Running {
+            shared,
+            address,
+            scheme: scheme.name(),
+            credentials,
+            plan: self,
+            cut: 0,
+        }))
     }
 }
 

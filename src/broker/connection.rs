@@ -10,16 +10,14 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     bell::Bell,
     core::{ConnId, Output},
     session::{Outgoing, Session},
     shared::Shared,
+    socket::Socket,
 };
 
 /// One read takes as much at most.
@@ -49,7 +47,9 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     conn: ConnId,
     bell: Arc<Bell>,
-    stream: TcpStream,
+    socket: Socket,
+    /// Whether the session knows whom the client's certificate names.
+    introduced: bool,
     session: Session,
     input: BytesMut,
     outputs: Vec<Output>,
@@ -72,7 +72,7 @@ struct Woken {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub(super) fn new(shared: Arc<Shared>, stream: TcpStream, local: bool) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, socket: Socket, local: bool) -> Self {
         let (conn, bell) = shared.add();
         let session = Session::new(conn, Arc::clone(&shared.terms), local, shared.now());
         let due = session.poll_timeout().map_or_else(far, |due| shared.instant(due));
@@ -80,7 +80,8 @@ impl Connection {
             shared,
             conn,
             bell,
-            stream,
+            socket,
+            introduced: false,
             session,
             input: BytesMut::new(),
             outputs: Vec::new(),
@@ -99,10 +100,11 @@ impl Connection {
     pub(super) async fn run(mut self) {
         // What the socket says at the end interests nobody: the connection is over.
         let _ = self.serve().await;
+        self.socket.say_goodbye();
     }
 
     async fn serve(&mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
+        self.socket.set_nodelay()?;
         loop {
             let woken = poll_fn(|context| self.poll_woken(context)).await;
             let mut open = true;
@@ -115,11 +117,15 @@ impl Connection {
             }
             self.exchange(block);
             self.write()?;
-            if !open || (self.session.is_closed() && self.out.is_empty()) {
+            if !open || self.is_done() {
                 return Ok(());
             }
             self.set_alarm();
         }
+    }
+
+    fn is_done(&self) -> bool {
+        self.session.is_closed() && self.out.is_empty() && !self.socket.wants_write()
     }
 
     fn on_alarm(&mut self) {
@@ -136,8 +142,9 @@ impl Connection {
             read: self.out.len() < self.high()
                 && !self.muted
                 && !self.shared.deaf.load(Ordering::Acquire)
-                && self.stream.poll_read_ready(context).is_ready(),
-            write: !self.out.is_empty() && self.stream.poll_write_ready(context).is_ready(),
+                && self.socket.is_readable(context),
+            write: (!self.out.is_empty() || self.socket.wants_write())
+                && self.socket.is_writable(context),
             due: self.sleep.as_mut().poll(context).is_ready(),
         };
         if woken.rung || woken.read || woken.write || woken.due {
@@ -158,7 +165,7 @@ impl Connection {
             scratch.resize(READ, 0);
             let most = if self.session.is_authenticated() { READ } else { BEFORE_LOGIN };
             let room = scratch.get_mut(..most).unwrap_or_default();
-            match self.stream.try_read(room) {
+            match self.socket.try_read(room) {
                 Ok(0) => {
                     *open = false;
                     Ok(None)
@@ -175,6 +182,11 @@ impl Connection {
 
     /// Hands the core what was read, and takes what it has to say: one lock for both.
     fn exchange(&mut self, block: Option<Bytes>) {
+        if !self.introduced && block.is_some() {
+            // What a client says comes after its certificate.
+            self.introduced = true;
+            self.session.set_external(self.socket.client());
+        }
         let Connection { shared, conn, session, outputs, out, owed, muted, .. } = self;
         let (conn, sent) = (*conn, *owed && out.len() <= LOW);
         let (done, now) = shared.with(Some(conn), |core, now| {
@@ -211,10 +223,11 @@ impl Connection {
     }
 
     fn write(&mut self) -> io::Result<()> {
+        self.socket.flush()?;
         while !self.out.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = self.out.slices(&mut slices);
-            match self.stream.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+            match self.socket.try_write_vectored(slices.get(..count).unwrap_or_default()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.out.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -50,7 +50,10 @@ mod permissions;
 mod port;
 mod session;
 mod shared;
+mod socket;
 mod state;
+#[cfg(feature = "tls")]
+mod tls;
 mod transition;
 mod unplugged;
 
@@ -75,11 +78,14 @@ pub use state::{
     BrokerState, CanListen, Draining, HoldsState, IsDraining, IsListening, IsServing, IsStopped,
     Listening, Stopped, Unbound,
 };
-pub use transition::{NotBound, Opening, Stopping};
+#[cfg(feature = "tls")]
+pub use tls::ServerTls;
+pub use transition::{NotBound, Opening, Port, Stopping};
 #[doc(hidden)]
 pub use unplugged::Unplugged;
 
 use crate::wire::ReplyCode;
+use port::Scheme;
 
 /// Names a connection for as long as the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,18 +139,49 @@ impl<S: BrokerState> Broker<S> {
     where
         Self: CanListen,
     {
-        Opening::new(self.into_plan(), address)
+        Opening::new(self.into_plan(), address, Scheme::Plain)
     }
 
     /// Listens on a further address, too; port 0 is a free one. Returns what was bound.
     ///
     /// # Errors
     /// What the operating system says where the address cannot be bound.
-    pub fn also_listen<'a>(&self, address: impl ToSocketAddrs + Send + 'a) -> transition::Port<'a>
+    pub fn also_listen<'a>(&self, address: impl ToSocketAddrs + Send + 'a) -> Port<'a>
     where
         Self: IsListening,
     {
-        transition::Port::new(&self.listening().shared, address)
+        Port::new(&self.listening().shared, address, Scheme::Plain)
+    }
+
+    /// As [`listen`](Self::listen), with TLS (feature `tls`). [`uri`](Self::uri) begins with
+    /// `amqps` then.
+    ///
+    /// # Errors
+    /// [`NotBound`] with the `Broker<Unbound>` to try again with.
+    #[cfg(feature = "tls")]
+    #[rustfmt::skip]
+    pub fn listen_tls<'a>(self, address: impl ToSocketAddrs + Send + 'a, tls: ServerTls) -> Opening<'a> // needs an owned `Broker`
+    where
+        Self: CanListen,
+    {
+        Opening::new(self.into_plan(), address, Scheme::Tls(tls))
+    }
+
+    /// Listens on a further address with TLS, too (feature `tls`); port 0 is a free one. Returns
+    /// what was bound.
+    ///
+    /// # Errors
+    /// What the operating system says where the address cannot be bound.
+    #[cfg(feature = "tls")]
+    pub fn also_listen_tls<'a>(
+        &self,
+        address: impl ToSocketAddrs + Send + 'a,
+        tls: ServerTls,
+    ) -> Port<'a>
+    where
+        Self: IsListening,
+    {
+        Port::new(&self.listening().shared, address, Scheme::Tls(tls))
     }
 
     /// The address it was bound to first.
@@ -177,7 +214,7 @@ impl<S: BrokerState> Broker<S> {
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        format!("amqp://{}@{address}", running.credentials)
+        format!("{}://{}@{address}", running.scheme, running.credentials)
     }
 
     /// Stops listening and closes every connection as RabbitMQ does when it shuts down: what is

@@ -12,26 +12,60 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ConnectionId, connection::Connection, event::Event, shared::Shared};
+#[cfg(feature = "tls")]
+use super::tls::ServerTls;
+use super::{ConnectionId, connection::Connection, event::Event, shared::Shared, socket::Socket};
+
+/// What is spoken beneath AMQP.
+#[derive(Clone, Debug)]
+pub(super) enum Scheme {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(ServerTls),
+}
+
+impl Scheme {
+    /// As it stands in an address.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Scheme::Plain => "amqp",
+            #[cfg(feature = "tls")]
+            Scheme::Tls(_) => "amqps",
+        }
+    }
+
+    fn socket(&self, stream: TcpStream) -> io::Result<Socket> {
+        match self {
+            Scheme::Plain => Ok(Socket::Plain(stream)),
+            #[cfg(feature = "tls")]
+            Scheme::Tls(tls) => tls.accept(stream).map(Box::new).map(Socket::Tls),
+        }
+    }
+}
 
 /// Serves whoever connects to this listener.
-pub(super) fn open(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<SocketAddr> {
+pub(super) fn open(
+    shared: &Arc<Shared>,
+    listener: TcpListener,
+    scheme: Scheme,
+) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(address, listener);
-    shared.keep(tokio::spawn(accept(Arc::clone(shared), address)).abort_handle());
+    shared.keep(tokio::spawn(accept(Arc::clone(shared), address, scheme)).abort_handle());
     Ok(address)
 }
 
 /// Serves whoever connects, until the listener is taken away.
-async fn accept(shared: Arc<Shared>, address: SocketAddr) {
+async fn accept(shared: Arc<Shared>, address: SocketAddr, scheme: Scheme) {
     while let Some(accepted) = next(&shared, address).await {
         match accepted {
             Ok((_, from)) if shared.closed.load(Ordering::Acquire) => {
                 shared.announce(Event::TurnedAway { from });
             }
             Ok((stream, from)) => {
+                let Ok(socket) = scheme.socket(stream) else { continue };
                 let connection =
-                    Connection::new(Arc::clone(&shared), stream, from.ip().is_loopback());
+                    Connection::new(Arc::clone(&shared), socket, from.ip().is_loopback());
                 let conn = connection.id();
                 let id = ConnectionId(conn);
                 shared.announce(Event::Accepted { connection: id, port: address, from });

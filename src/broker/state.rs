@@ -94,6 +94,8 @@ pub struct Plan {
 pub struct Running {
     pub(super) shared: Arc<Shared>,
     pub(super) address: SocketAddr,
+    /// Of the first port: `amqp` or `amqps`.
+    pub(super) scheme: &'static str,
     /// Of the first user, as an address has them.
     pub(super) credentials: String,
     /// To bind it again.

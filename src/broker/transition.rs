@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    Broker, Listening, Stopped, Unbound, port,
+    Broker, Listening, Stopped, Unbound,
+    port::{self, Scheme},
     shared::Shared,
     state::{Plan, Running},
 };
@@ -41,12 +42,17 @@ impl<'a> Bind<'a> {
 #[must_use = "nothing is bound until the transition is awaited"]
 pub struct Opening<'a> {
     plan: Option<Box<Plan>>,
+    scheme: Scheme,
     bind: Bind<'a>,
 }
 
 impl<'a> Opening<'a> {
-    pub(super) fn new(plan: Box<Plan>, address: impl ToSocketAddrs + Send + 'a) -> Self {
-        Opening { plan: Some(plan), bind: Bind::new(address) }
+    pub(super) fn new(
+        plan: Box<Plan>,
+        address: impl ToSocketAddrs + Send + 'a,
+        scheme: Scheme,
+    ) -> Self {
+        Opening { plan: Some(plan), scheme, bind: Bind::new(address) }
     }
 }
 
@@ -56,7 +62,8 @@ impl Future for Opening<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let bound = ready!(self.bind.poll(context));
         let Some(plan) = self.plan.take() else { return Poll::Pending };
-        let started = bound.and_then(|listener| (*plan).clone().start(listener));
+        let started =
+            bound.and_then(|listener| (*plan).clone().start(listener, self.scheme.clone()));
         Poll::Ready(match started {
             Ok(running) => Ok(Broker::with_inner(running)),
             Err(error) => Err(NotBound { error, broker: Broker::with_inner(plan) }),
@@ -68,12 +75,17 @@ impl Future for Opening<'_> {
 #[must_use = "nothing is bound until this is awaited"]
 pub struct Port<'a> {
     shared: Arc<Shared>,
+    scheme: Scheme,
     bind: Bind<'a>,
 }
 
 impl<'a> Port<'a> {
-    pub(super) fn new(shared: &Arc<Shared>, address: impl ToSocketAddrs + Send + 'a) -> Self {
-        Port { shared: Arc::clone(shared), bind: Bind::new(address) }
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        address: impl ToSocketAddrs + Send + 'a,
+        scheme: Scheme,
+    ) -> Self {
+        Port { shared: Arc::clone(shared), scheme, bind: Bind::new(address) }
     }
 }
 
@@ -82,7 +94,7 @@ impl Future for Port<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let listener = ready!(self.bind.poll(context))?;
-        Poll::Ready(port::open(&self.shared, listener))
+        Poll::Ready(port::open(&self.shared, listener, self.scheme.clone()))
     }
 }
 

@@ -16,6 +16,7 @@ fn stays(broker: &Broker<Draining>) {
     let _ = broker.exchanges("/");
     let _ = broker.connections();
     let _ = broker.stored();
+    let _ = broker.counts();
 }
 
 async fn stopped(broker: Broker<Draining>) -> Broker<Stopped> {

@@ -2,7 +2,8 @@
 
 use hopmq::broker::*;
 
-async fn stays(broker: &Broker<Listening>) {
+async fn stays(broker: &Broker<Listening>, tls: ServerTls) {
+    let _ = broker.also_listen_tls("127.0.0.1:0", tls).await;
     let _ = broker.also_listen("127.0.0.1:0").await;
     let _ = broker.address();
     let _ = broker.addresses();
@@ -18,6 +19,7 @@ async fn stays(broker: &Broker<Listening>) {
     let _ = broker.exchanges("/");
     let _ = broker.connections();
     let _ = broker.stored();
+    let _ = broker.counts();
 }
 
 fn drain(broker: Broker<Listening>) -> Broker<Draining> {

@@ -13,6 +13,7 @@ fn stays(broker: &Broker<Stopped>) {
     let _ = broker.exchanges("/");
     let _ = broker.connections();
     let _ = broker.stored();
+    let _ = broker.counts();
 }
 
 fn into_unbound(broker: Broker<Stopped>) -> Broker<Unbound> {

@@ -207,6 +207,11 @@ impl Core {
         self.users.get(user).is_some_and(|known| same(&known.password, password))
     }
 
+    /// Whether there is such a user.
+    pub(crate) fn knows_user(&self, user: &[u8]) -> bool {
+        self.users.contains_key(user)
+    }
+
     /// The connections that have something to send since the last call.
     pub(crate) fn take_wakes(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.wakes);

@@ -5,7 +5,8 @@ use crate::{
     broker::{ConnectionId, event::Event},
     fsm::Time,
     wire::{
-        FieldTable, MethodFrame, PROTOCOL_HEADER, RawTable, ReplyCode, Value, method::connection,
+        FieldTable, MethodFrame, PROTOCOL_HEADER, RawTable, ReplyCode, ShortStr, Value,
+        method::connection,
     },
 };
 
@@ -46,7 +47,10 @@ impl Session {
             version_major: 0,
             version_minor: 9,
             server_properties: RawTable::new(&properties),
-            mechanisms: b"PLAIN AMQPLAIN",
+            mechanisms: match self.external {
+                Some(_) => b"PLAIN AMQPLAIN EXTERNAL",
+                None => b"PLAIN AMQPLAIN",
+            },
             locales: b"en_US",
         });
         self.phase = Phase::Starting;
@@ -60,6 +64,12 @@ impl Session {
     ) -> Result<(), Hard> {
         self.note_capabilities(start.client_properties);
         let mechanism = start.mechanism;
+        if let (b"EXTERNAL", Some(user)) = (mechanism.as_bytes(), self.external.clone()) {
+            // The TLS library has checked the certificate.
+            let good = core.knows_user(user.as_bytes()) && self.may_come(user.as_bytes());
+            self.log_in(core, mechanism, user.as_bytes(), good, now);
+            return Ok(());
+        }
         let credentials = match mechanism.as_bytes() {
             b"PLAIN" => plain(start.response),
             b"AMQPLAIN" => amqplain(start.response),
@@ -72,14 +82,26 @@ impl Session {
             }
         };
         let (claimed, password) = credentials.unwrap_or_default();
-        let connection = ConnectionId(self.conn);
-        let user = String::from_utf8_lossy(&claimed).into_owned();
         let good = core.authenticate(&claimed, &password) && self.may_come(&claimed);
+        self.log_in(core, mechanism, &claimed, good, now);
+        Ok(())
+    }
+
+    fn log_in(
+        &mut self,
+        core: &mut Core,
+        mechanism: ShortStr<'_>,
+        claimed: &[u8],
+        good: bool,
+        now: Time,
+    ) {
+        let connection = ConnectionId(self.conn);
+        let user = String::from_utf8_lossy(claimed).into_owned();
         core.journal.note(match good {
             true => Event::Authenticated { connection, user },
             false => Event::LoginDenied { connection, user },
         });
-        match good.then(|| Name::copy(&claimed)) {
+        match good.then(|| Name::copy(claimed)) {
             Some(user) => {
                 self.who.user = user;
                 self.authenticated = true;
@@ -99,7 +121,6 @@ impl Session {
             }
             None => self.phase = Phase::Closed,
         }
-        Ok(())
     }
 
     pub(super) fn tune_ok(&mut self, tune: connection::TuneOk) -> Result<(), Hard> {

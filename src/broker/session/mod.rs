@@ -74,6 +74,8 @@ pub(crate) struct Session {
     ending: Ending,
     /// The budget of time that it has used up.
     exhausted: Option<Budget>,
+    /// Whom the client's certificate names.
+    external: Option<Name>,
     /// Whether a user has logged in; and the octets that came before that.
     authenticated: bool,
     unasked: usize,
@@ -162,6 +164,7 @@ impl Session {
             deadline,
             ending: Ending::Lost,
             exhausted: None,
+            external: None,
             authenticated: false,
             unasked: 0,
             kept: 0,
@@ -274,6 +277,11 @@ impl Session {
     /// The budget of time that has ended it.
     pub(crate) fn exhausted(&self) -> Option<Budget> {
         self.exhausted
+    }
+
+    /// Whom the client's certificate names: it may log in as that user.
+    pub(crate) fn set_external(&mut self, user: Option<Vec<u8>>) {
+        self.external = user.map(|user| Name::copy(&user));
     }
 
     /// Whether a user has logged in.

@@ -1,0 +1,11 @@
+//! A `Broker<Draining>` in an `Arc` has no `listen_tls`: the advice is the same as for an owned one.
+
+use std::sync::Arc;
+
+use hopmq::broker::*;
+
+async fn wrong(broker: Arc<Broker<Draining>>, tls: ServerTls) {
+    let _ = broker.listen_tls("127.0.0.1:0", tls).await;
+}
+
+fn main() {}
