@@ -9,3 +9,4 @@ mod permissions;
 mod raw;
 mod refusals;
 mod stopping;
+mod tls;
