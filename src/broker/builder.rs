@@ -4,6 +4,8 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, ToSocketAddrs};
 
+#[cfg(feature = "durable")]
+use super::store::Store;
 use super::{
     Broker, Listening, Permissions, Unbound,
     core::{Core, Limits, User},
@@ -27,6 +29,8 @@ pub struct Builder {
     limits: Limits,
     terms: Terms,
     event_buffer: usize,
+    #[cfg(feature = "durable")]
+    durable: Option<std::path::PathBuf>,
 }
 
 impl Builder {
@@ -43,6 +47,8 @@ impl Builder {
                 handshake: Duration::from_secs(10),
             },
             event_buffer: 1024,
+            #[cfg(feature = "durable")]
+            durable: None,
         }
     }
 
@@ -118,6 +124,31 @@ impl Builder {
         self
     }
 
+    /// Keeps durable exchanges, queues and bindings, and the persistent messages in durable
+    /// queues (of quorum queues and streams all messages) in this file, which is made where there
+    /// is none: they outlive the broker and its machine. A publish is confirmed, and a
+    /// transaction committed, only once that is stored; what was not acknowledged is delivered
+    /// again, as redelivered. Feature `durable`.
+    ///
+    /// Binding it reads the file, and blocks for as long as that takes; dropping it writes what is
+    /// left. Two brokers cannot share a file. A torn write is cut off; a file that was damaged in
+    /// its midst is refused when the broker is bound. Consumer offsets of streams are the
+    /// clients', and the number of deliveries that a quorum queue has counted begins anew.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+    /// # let file = std::env::temp_dir().join(format!("hopmq-doc-{}", std::process::id()));
+    /// let broker = hopmq::broker::Broker::builder().durable(&file).bind("127.0.0.1:0").await?;
+    /// # drop(broker);
+    /// # std::fs::remove_file(file)?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "durable")]
+    pub fn durable(mut self, file: impl Into<std::path::PathBuf>) -> Self {
+        self.durable = Some(file.into());
+        self
+    }
+
     /// A broker so configured, that is not bound yet.
     pub fn build(self) -> Broker<Unbound> {
         let source = Source::new(self.event_buffer);
@@ -159,8 +190,22 @@ impl Builder {
 impl Plan {
     /// Begins to serve.
     pub(super) fn start(self, listener: TcpListener, scheme: Scheme) -> io::Result<Box<Running>> {
-        let (core, terms, credentials) = self.builder.clone().parts(wall_clock(), seed());
+        #[cfg_attr(not(feature = "durable"), allow(unused_mut))]
+        let (mut core, terms, credentials) = self.builder.clone().parts(wall_clock(), seed());
+        #[cfg(feature = "durable")]
+        let store = match &self.builder.durable {
+            Some(file) => {
+                let store = Store::open(file, &mut core)?;
+                core.keep();
+                Some(store)
+            }
+            None => None,
+        };
         let shared = Arc::new(Shared::new(core, terms, Arc::clone(&self.source.0)));
+        #[cfg(feature = "durable")]
+        if let Some(store) = store {
+            shared.keep_in(store)?;
+        }
         let address = port::open(&shared, listener, scheme.clone())?;
         shared.keep(tokio::spawn(port::tick(Arc::clone(&shared))).abort_handle());
         Ok(Box::new(Running {

@@ -152,6 +152,11 @@ pub enum Event {
     AlarmRaised,
     /// Memory is no longer short.
     AlarmCleared,
+    /// What is durable could not be stored; it is tried again, and confirms wait.
+    NotStored {
+        /// Why.
+        reason: String,
+    },
     /// A connection has ended.
     Disconnected {
         /// The connection.

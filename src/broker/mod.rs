@@ -9,7 +9,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It keeps everything in memory, and one broker stands alone: clusters are RabbitMQ's. What it
+//! It keeps everything in memory, and with the feature `durable` in a file, too
+//! (`Builder::durable`). One broker stands alone: clusters are RabbitMQ's. What it
 //! does not support it refuses with 540, never in silence.
 //!
 //! Its states are types, as a connection's are:
@@ -52,6 +53,8 @@ mod session;
 mod shared;
 mod socket;
 mod state;
+#[cfg(feature = "durable")]
+mod store;
 #[cfg(feature = "tls")]
 mod tls;
 mod transition;

@@ -34,6 +34,9 @@ pub(super) struct Shared {
     pub(super) terms: Arc<Terms>,
     /// Where events go.
     bus: Arc<Bus>,
+    /// What writes to the store, where there is one.
+    #[cfg(feature = "durable")]
+    writer: std::sync::OnceLock<super::store::Writer>,
     origin: Instant,
     /// Taken out to stop listening: the ports are free from then on.
     pub(super) listeners: Mutex<BTreeMap<SocketAddr, TcpListener>>,
@@ -89,6 +92,8 @@ impl Shared {
             }),
             terms: Arc::new(terms),
             bus,
+            #[cfg(feature = "durable")]
+            writer: std::sync::OnceLock::new(),
             origin: Instant::now(),
             listeners: Mutex::new(BTreeMap::new()),
             tasks: Mutex::new(Vec::new()),
@@ -131,10 +136,16 @@ impl Shared {
             })
             .collect();
         let due = core.poll_timeout();
+        #[cfg(feature = "durable")]
+        let writes = core.has_batch();
         // Under the lock: the order of events is that of the changes.
         let listeners = self.bus.announce(&mut core.journal);
         drop(state);
         listeners.into_iter().for_each(Waker::wake);
+        #[cfg(feature = "durable")]
+        if writes && let Some(writer) = self.writer.get() {
+            writer.wake();
+        }
         for bell in bells {
             bell.ring();
         }
@@ -142,6 +153,23 @@ impl Shared {
             self.clock.ring();
         }
         result
+    }
+
+    /// Keeps what is durable in a store from now on.
+    #[cfg(feature = "durable")]
+    pub(super) fn keep_in(self: &Arc<Self>, store: super::store::Store) -> std::io::Result<()> {
+        let writer = super::store::Writer::start(store, self)?;
+        // It is set once, when the broker is bound.
+        let _ = self.writer.set(writer);
+        Ok(())
+    }
+
+    /// Writes what is left to the store, and closes it.
+    #[cfg(feature = "durable")]
+    pub(super) fn finish(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.finish();
+        }
     }
 
     /// Tells whoever listens.

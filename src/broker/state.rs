@@ -107,6 +107,8 @@ pub struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.stop();
+        #[cfg(feature = "durable")]
+        self.shared.finish();
     }
 }
 

@@ -165,6 +165,8 @@ impl Future for Stopping {
         }
         let Some(mut running) = this.running.take() else { return Poll::Pending };
         running.shared.stop();
+        #[cfg(feature = "durable")]
+        running.shared.finish();
         running.cut = cut;
         Poll::Ready(Broker::with_inner(running))
     }

@@ -80,21 +80,38 @@ pub(crate) struct Run {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) ack: bool,
+    /// The batch that has to be stored before it is told.
+    pub(crate) batch: u64,
 }
 
 impl Confirms {
-    /// Records the outcome of the next publish.
-    pub(crate) fn record(&mut self, ack: bool) {
+    /// Records the outcome of the next publish, which is known once a batch is stored.
+    pub(crate) fn record(&mut self, ack: bool, batch: u64) {
         self.last += 1;
         match self.due.back_mut() {
-            Some(run) if run.ack == ack => run.last = self.last,
-            _ => self.due.push_back(Run { first: self.last, last: self.last, ack }),
+            Some(run) if run.ack == ack && run.batch == batch => run.last = self.last,
+            _ => self.due.push_back(Run { first: self.last, last: self.last, ack, batch }),
         }
     }
 
-    /// The outcomes to tell, oldest first.
-    pub(crate) fn take(&mut self) -> VecDeque<Run> {
-        std::mem::take(&mut self.due)
+    /// The next outcome to tell, where its batch is stored. Runs that became ready together are
+    /// one: a store must not cost frames.
+    pub(crate) fn next(&mut self, stored: u64) -> Option<Run> {
+        let mut told = self.due.front().copied().filter(|run| run.batch <= stored)?;
+        self.due.pop_front();
+        while let Some(next) = self.due.front()
+            && next.batch <= stored
+            && next.ack == told.ack
+        {
+            told.last = next.last;
+            self.due.pop_front();
+        }
+        Some(told)
+    }
+
+    /// Whether outcomes wait.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.due.is_empty()
     }
 }
 
@@ -176,11 +193,12 @@ mod tests {
     fn confirms_gather_into_runs() {
         let mut confirms = Confirms::default();
         for ack in [true, true, false, true] {
-            confirms.record(ack);
+            confirms.record(ack, 0);
         }
-        let runs: Vec<_> =
-            confirms.take().iter().map(|run| (run.first, run.last, run.ack)).collect();
+        let runs: Vec<_> = std::iter::from_fn(|| confirms.next(0))
+            .map(|run| (run.first, run.last, run.ack))
+            .collect();
         assert_eq!(runs, [(1, 2, true), (3, 3, false), (4, 4, true)]);
-        assert!(confirms.take().is_empty());
+        assert!(confirms.is_empty());
     }
 }

@@ -32,10 +32,20 @@ impl Reason {
     }
 }
 
+/// The reason of that name.
+pub(crate) fn reason(name: &[u8]) -> Option<&'static str> {
+    [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit]
+        .map(Reason::name)
+        .into_iter()
+        .find(|known| known.as_bytes() == name)
+}
+
 /// A message that its queue gave up.
 #[derive(Clone, Debug)]
 pub(crate) struct Dead {
     queue: QueueId,
+    /// Its place there, where it was in the queue.
+    place: u64,
     message: Arc<Message>,
     reason: Reason,
     /// Whether it counts among what is stored.
@@ -49,12 +59,19 @@ impl Dead {
     pub(crate) fn of_entry(queue: QueueId, entry: Entry, reason: Reason) -> Self {
         // RabbitMQ tells so of what a consumer gave back, and not of what expired behind it.
         let redelivered = matches!(reason, Reason::Rejected | Reason::DeliveryLimit);
-        Dead { queue, message: entry.message, reason, stored: true, redelivered }
+        Dead {
+            queue,
+            place: entry.place,
+            message: entry.message,
+            reason,
+            stored: true,
+            redelivered,
+        }
     }
 
     /// Something that the queue did not take in.
     pub(crate) fn of_message(queue: QueueId, message: Arc<Message>, reason: Reason) -> Self {
-        Dead { queue, message, reason, stored: false, redelivered: false }
+        Dead { queue, place: 0, message, reason, stored: false, redelivered: false }
     }
 }
 
@@ -67,6 +84,9 @@ impl Core {
                 self.release(&dead.message);
             }
             self.publish_dead(&dead, now);
+            if dead.stored {
+                self.message_gone(dead.queue, dead.place, &dead.message);
+            }
         }
     }
 

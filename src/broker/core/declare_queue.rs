@@ -121,6 +121,9 @@ impl Core {
             used: now,
             timer: None,
         };
+        if queue.durable {
+            self.topology_changed();
+        }
         self.queues.insert(id, queue);
         self.arm(id);
     }

@@ -157,6 +157,7 @@ impl Core {
         };
         if no_ack {
             self.release(&entry.message);
+            self.message_gone(queue, entry.place, &entry.message);
         } else {
             let unacked = Unacked { queue, entry, consumer: None, of_stream: false };
             channel.unacked.insert(tag, unacked);
@@ -182,10 +183,11 @@ impl Core {
     /// Hands out what waits in a queue to those who wait for it.
     pub(super) fn dispatch(&mut self, id: QueueId, now: Time) {
         let limit = self.limits.backlog;
-        let Core { queues, peers, wakes, stored, dead, .. } = self;
+        let Core { queues, peers, wakes, stored, dead, durable, .. } = self;
         let Some(queue) = queues.get_mut(&id) else {
             return;
         };
+        let durable_queue = queue.durable;
         while queue.consumers.waiting() {
             if queue.expiring {
                 while let Some(entry) = queue.ready.pop_expired(|due| due < now) {
@@ -216,11 +218,15 @@ impl Core {
                 queue.consumers.park(consumer_id);
                 continue;
             };
+            let kept = durable_queue && !parcel.of_stream;
             let Some(peer) = peers.get_mut(&at.conn) else {
                 continue;
             };
             if consumer.no_ack {
                 *stored = stored.saturating_sub(parcel.entry.message.cost());
+                if let Some(durable) = durable.as_mut().filter(|_| kept) {
+                    durable.gone(id, parcel.entry.place);
+                }
             }
             hand(peer, at, (id, consumer_id), consumer, parcel, wakes);
         }

@@ -10,6 +10,7 @@
 //! | consume, deliver, get | `deliver`, `queue`, `stream` |
 //! | ack, reject, requeue, recover, commit | `settle`, `transaction` |
 //! | expiry, length limits, dead letters | `lifetime`, `dead_letter` |
+//! | what outlives the broker | `durable` |
 //! | who may do what | `permission` |
 //! | what is there to be seen from outside | `inspect` |
 //! | the texts of refusals | `refusal` |
@@ -19,6 +20,7 @@ mod channel;
 mod dead_letter;
 mod declare_queue;
 mod deliver;
+mod durable;
 mod exchange;
 mod headers;
 mod inspect;
@@ -45,6 +47,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "durable")]
+pub(crate) use durable::Batch;
 pub(crate) use message::{Body, Content, Message};
 pub(crate) use name::Name;
 pub(crate) use output::{Output, Reply};
@@ -54,7 +58,9 @@ pub(crate) use refusal::Refusal;
 use dead_letter::Dead;
 use exchange::VHost;
 use peer::Peer;
-use queue::{ConsumerId, Queue, QueueId};
+#[cfg_attr(not(feature = "durable"), allow(unused_imports))]
+pub(crate) use queue::QueueId;
+use queue::{ConsumerId, Queue};
 
 use crate::{
     broker::{event::Journal, permissions::Permissions},
@@ -135,6 +141,8 @@ pub(crate) struct Core {
     pub(crate) mischief: Mischief,
     /// What happened, for whoever listens.
     pub(crate) journal: Journal,
+    /// What is to be stored, where there is a store.
+    durable: Option<Box<durable::Durable>>,
     /// Seconds since 1970 at the origin of the core's time.
     epoch: u64,
     seed: u64,
@@ -175,6 +183,7 @@ impl Core {
             announced: false,
             mischief: Mischief::default(),
             journal: Journal::default(),
+            durable: None,
             epoch,
             seed,
             last_queue: 0,

@@ -348,17 +348,18 @@ impl Core {
     /// Called once per batch of input, so that one frame confirms many messages.
     pub(crate) fn flush(&mut self, conn: ConnId) {
         self.watch_memory(Some(conn));
-        while let Some(peer) = self.peers.get_mut(&conn)
-            && let Some(channel) = peer.confirming.pop_first()
-        {
+        let Some(peer) = self.peers.get_mut(&conn).filter(|peer| !peer.confirming.is_empty())
+        else {
+            return;
+        };
+        // Those that cannot be told yet note themselves again.
+        for channel in std::mem::take(&mut peer.confirming) {
             self.flush_confirms(At { conn, channel });
-            if self.mischief.withhold_confirms {
-                return;
-            }
         }
     }
 
     fn flush_confirms(&mut self, at: At) {
+        let stored = self.stored_batch();
         let Core { peers, wakes, mischief, .. } = self;
         let Some(peer) = peers.get_mut(&at.conn) else {
             return;
@@ -372,7 +373,12 @@ impl Core {
             peer.confirming.insert(at.channel);
             return;
         }
-        for run in confirms.take() {
+        let mut told = Vec::new();
+        told.extend(std::iter::from_fn(|| confirms.next(stored)));
+        if !confirms.is_empty() {
+            peer.confirming.insert(at.channel);
+        }
+        for run in told {
             let output = Output::Confirm {
                 channel: at.channel,
                 tag: run.last,

@@ -131,8 +131,15 @@ impl Core {
         let settings = &queue.settings;
         self.stored += message.cost();
         if let Some(log) = &mut queue.log {
+            let (first, offset) = (log.first(), log.end());
             let freed = log.append(Arc::clone(message), now, settings.max_bytes, settings.max_age);
+            let gone = first..log.first();
             self.stored = self.stored.saturating_sub(freed);
+            self.message_came(id, offset, message, now);
+            if let Some(durable) = &mut self.durable {
+                gone.for_each(|offset| durable.gone(id, offset));
+            }
+            let Some(queue) = self.queues.get_mut(&id) else { return true };
             queue.consumers.wait_all();
             self.dispatch(id, now);
             return true;
@@ -146,8 +153,10 @@ impl Core {
         }
         let expires = queue.expiry_of(message, now);
         queue.expiring |= expires.is_some();
-        queue.ready.publish(Arc::clone(message), expires);
-        if queue.consumers.waiting() {
+        let place = queue.ready.publish(Arc::clone(message), expires);
+        let waiting = queue.consumers.waiting();
+        self.message_came(id, place, message, now);
+        if waiting {
             self.dispatch(id, now);
         }
         self.trim(id, now);
@@ -155,8 +164,9 @@ impl Core {
     }
 
     fn confirm(&mut self, at: At, ack: bool) -> Result<(), Refusal> {
+        let batch = self.pending_batch();
         if let Mode::Confirm(confirms) = &mut self.channel(at)?.mode {
-            confirms.record(ack);
+            confirms.record(ack, batch);
             if let Some(peer) = self.peers.get_mut(&at.conn) {
                 peer.owes_confirms(at.channel);
             }

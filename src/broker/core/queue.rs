@@ -96,7 +96,8 @@ impl Ready {
     }
 
     /// Appends a new message.
-    pub(crate) fn publish(&mut self, message: Arc<Message>, expires: Option<Time>) {
+    /// Returns its place.
+    pub(crate) fn publish(&mut self, message: Arc<Message>, expires: Option<Time>) -> u64 {
         let redelivered = message.facts.redelivered;
         let entry = Entry { place: self.next_place, message, expires, redelivered, returns: 0 };
         self.next_place += 1;
@@ -104,6 +105,14 @@ impl Ready {
         if let Some(lane) = self.lane(entry.message.facts.priority) {
             lane.push_back(entry);
         }
+        self.next_place - 1
+    }
+
+    /// Puts back a message that was stored.
+    #[cfg_attr(not(feature = "durable"), allow(dead_code))]
+    pub(crate) fn restore(&mut self, entry: Entry) {
+        self.next_place = self.next_place.max(entry.place + 1);
+        self.requeue(entry);
     }
 
     /// Puts a message back where it was, as far as its neighbours are still there.

@@ -131,6 +131,7 @@ impl Core {
                     self.dead.push_back(Dead::of_entry(one.queue, one.entry, Reason::Rejected));
                 } else {
                     self.release(&one.entry.message);
+                    self.message_gone(one.queue, one.entry.place, &one.entry.message);
                 }
             }
             // The queue was deleted meanwhile.

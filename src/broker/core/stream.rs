@@ -59,6 +59,20 @@ impl Log {
         freed
     }
 
+    /// Puts back a message that was stored.
+    pub(crate) fn restore(&mut self, message: Arc<Message>, offset: u64) {
+        if self.entries.is_empty() {
+            self.first = offset;
+        }
+        self.bytes += message.size() as u64;
+        self.entries.push_back(Appended { message, at: Time::ZERO });
+    }
+
+    /// The offset of the first message that is kept.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
     fn is_due(&self, now: Time, max_bytes: Option<u64>, max_age: Option<Duration>) -> bool {
         max_bytes.is_some_and(|max| self.bytes > max)
             || self.entries.front().is_some_and(|oldest| {

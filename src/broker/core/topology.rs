@@ -44,7 +44,10 @@ impl Core {
                     let entity = exchange_entity(&name, &vhost.name);
                     assert_same_exchange(entity, exchange, kind, method, &arguments)?;
                 }
-                None => declare_exchange(vhost, name, kind, method, arguments)?,
+                None => {
+                    declare_exchange(vhost, name, kind, method, arguments)?;
+                    self.topology_changed();
+                }
             }
         }
         self.answer(at, method.no_wait, Reply::ExchangeDeclareOk);
@@ -71,6 +74,7 @@ impl Core {
                 return Err(Refusal::precondition(format_args!("{entity} in use")));
             }
             vhost.delete_exchange(&name);
+            self.topology_changed();
         }
         self.answer(at, method.no_wait, Reply::ExchangeDeleteOk);
         Ok(())
@@ -170,6 +174,9 @@ impl Core {
             let cost: usize = messages.iter().map(|entry| entry.message.cost()).sum();
             purged = messages.len() as u64;
             self.stored = self.stored.saturating_sub(cost);
+            for entry in messages {
+                self.message_gone(id, entry.place, &entry.message);
+            }
         }
         self.arm(id);
         self.answer(at, method.no_wait, Reply::QueuePurgeOk(counted(purged)));
@@ -206,6 +213,9 @@ impl Core {
         let Some(mut queue) = self.queues.remove(&id) else {
             return;
         };
+        if queue.durable {
+            self.queue_gone(id);
+        }
         let ready: usize = queue.ready.purge().iter().map(|entry| entry.message.cost()).sum();
         let appended = queue.log.as_ref().map_or(0, Log::cost);
         self.stored = self.stored.saturating_sub(ready + appended);
@@ -351,6 +361,7 @@ impl Core {
         add: bool,
     ) -> Result<(), Refusal> {
         let binding = Binding { destination, key, arguments: canonical(arguments) };
+        self.topology_changed();
         let vhost = self.vhost_of(conn)?;
         if !add {
             vhost.unbind(source, &binding);

@@ -37,7 +37,7 @@ impl Core {
         if !accepted {
             return Err(Refusal::precondition("partial tx completion"));
         }
-        self.reply(at, Reply::TxCommitOk);
+        self.answer_commit(at);
         Ok(())
     }
 
