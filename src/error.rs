@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
+#[cfg(feature = "tls")]
+use crate::driver::tls::TlsError;
 use crate::{
     config::ConfigError,
     driver::dial::{Attempt, DialError},
@@ -165,6 +167,16 @@ impl Error {
     /// ```
     pub fn attempts(&self) -> &[Attempt] {
         self.dial_error().map_or(&[], DialError::attempts)
+    }
+
+    /// Why TLS failed, where that is why the last host could not be reached or the connection ended.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&TlsError> {
+        let Error::Network { source: Some(socket), .. } = self else { return None };
+        match self.attempts() {
+            [] => TlsError::of_socket(socket),
+            attempts => attempts.iter().rev().find_map(|attempt| attempt.cause.tls()),
+        }
     }
 
     fn dial_error(&self) -> Option<&DialError> {

@@ -134,6 +134,18 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
+    /// Why TLS failed, also where that was told only after its handshake.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> Option<&TlsError> {
+        match self {
+            AttemptError::Tls(error) => Some(error),
+            AttemptError::Handshake(error) => {
+                TlsError::of_socket(error.downcast_ref::<Arc<io::Error>>()?)
+            }
+            _ => None,
+        }
+    }
+
     fn is_lasting(&self) -> bool {
         match self {
             AttemptError::NoTls => true,

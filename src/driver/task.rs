@@ -77,6 +77,9 @@ enum Socket {
     None,
     Dialing(Dialing),
     Up(Stream),
+    /// Writing failed. The peer may have said why before it hung up (connection.close, an alert of
+    /// TLS): that is still read, until the deadline at most.
+    Deaf(Stream, io::Error, Instant),
     /// What is in the batch goes out, until the deadline at most.
     Shutting(Stream, Instant),
 }
@@ -156,7 +159,9 @@ impl Task {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         for _ in 0..READS_PER_TURN {
-            let Socket::Up(stream) = &mut self.socket else { return progress };
+            let (Socket::Up(stream) | Socket::Deaf(stream, ..)) = &mut self.socket else {
+                return progress;
+            };
             if !self.shared.look(|connection| connection.wants_read()) {
                 return progress;
             }
@@ -200,7 +205,10 @@ impl Task {
     }
 
     fn lost(&mut self, error: Option<io::Error>) {
-        self.socket = Socket::None;
+        let error = match mem::replace(&mut self.socket, Socket::None) {
+            Socket::Deaf(_, earlier, _) => error.or(Some(earlier)),
+            _ => error,
+        };
         let now = self.shared.now();
         let (loss, error) = match error.map(explained) {
             None => (Loss::EndOfStream, None),
@@ -283,12 +291,19 @@ impl Task {
                     self.written = 0;
                     match self.socket {
                         Socket::Shutting(..) => self.socket = Socket::None,
-                        _ => self.lost(Some(error)),
+                        _ => self.writing_failed(error),
                     }
                     return true;
                 }
             }
         }
+    }
+
+    fn writing_failed(&mut self, error: io::Error) {
+        self.socket = match mem::replace(&mut self.socket, Socket::None) {
+            Socket::Up(stream) => Socket::Deaf(stream, error, Instant::now() + SHUT_WITHIN),
+            other => other,
+        };
     }
 
     fn refill(&mut self) {
@@ -305,7 +320,7 @@ impl Task {
         let due = self.shared.look(|connection| connection.poll_timeout());
         let due = due.map(|time| self.shared.instant(time));
         let shut = match &self.socket {
-            Socket::Shutting(_, deadline) => Some(*deadline),
+            Socket::Shutting(_, deadline) | Socket::Deaf(_, _, deadline) => Some(*deadline),
             _ => None,
         };
         let Some(at) = [due, shut].into_iter().flatten().min() else { return false };
@@ -316,7 +331,10 @@ impl Task {
             return false;
         }
         if shut.is_some_and(|deadline| deadline <= Instant::now()) {
-            self.socket = Socket::None;
+            match self.socket {
+                Socket::Deaf(..) => self.lost(None),
+                _ => self.socket = Socket::None,
+            }
         }
         let now = self.shared.now();
         self.shared.with(|state| state.connection.handle_timeout(now));

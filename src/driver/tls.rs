@@ -128,6 +128,11 @@ impl TlsError {
         matches!(self, TlsError::ServerName { .. } | TlsError::VerificationOff)
     }
 
+    /// What an error of the socket holds, as the driver has put it there.
+    pub(crate) fn of_socket(error: &io::Error) -> Option<&TlsError> {
+        error.get_ref()?.downcast_ref()
+    }
+
     /// What a failed read or write says, if it is about TLS: that a client's certificate is not
     /// wanted is told only after the handshake (TLS 1.3, RFC 8446, 4.4.2.4).
     pub(crate) fn from_io(error: io::Error) -> Result<TlsError, io::Error> {

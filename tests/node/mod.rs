@@ -45,6 +45,21 @@ impl Node {
         Node::of(keeper, "node")
     }
 
+    /// Starts a node with settings of its own: further lines of `rabbitmq.conf`, its `advanced.config`,
+    /// and plugins.
+    pub(crate) fn start_with(settings: &str, advanced: &str, plugins: &[&str]) -> Node {
+        let keeper = Arc::new(Keeper::start());
+        keeper.tell("create node");
+        let write = |file, text: &str| {
+            fs::write(keeper.dir.join("node").join(file), text).expect("the node's folder");
+        };
+        write("extra.conf", settings);
+        write("advanced.config", advanced);
+        write("enabled_plugins", &format!("[{}].", plugins.join(",")));
+        keeper.tell("start node");
+        Node::of(keeper, "node")
+    }
+
     fn of(keeper: Arc<Keeper>, name: &str) -> Node {
         let port = |file| {
             let text = fs::read_to_string(keeper.dir.join(name).join(file)).expect("a port file");
