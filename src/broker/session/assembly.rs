@@ -1,7 +1,7 @@
 //! Content that arrives in frames: method, header, body (AMQP 0-9-1 section 2.3.5.2). Memory
 //! follows what has arrived and never what was announced.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Hard, unexpected};
 use crate::{
@@ -20,7 +20,12 @@ pub(super) struct Assembly {
 #[derive(Clone, Debug)]
 enum Awaits {
     Header,
-    Body { content: Content, missing: u64 },
+    Body {
+        content: Content,
+        /// Small pieces that are not in the content yet.
+        gathered: BytesMut,
+        missing: u64,
+    },
 }
 
 /// A publish whose content is complete.
@@ -76,14 +81,14 @@ impl Assembly {
         };
         Ok(Assembly {
             method: self.method,
-            awaits: Awaits::Body { content, missing: header.body_size },
+            awaits: Awaits::Body { content, gathered: BytesMut::new(), missing: header.body_size },
         }
         .step())
     }
 
     /// Takes a piece of the body, which ends its frame or not.
     pub(super) fn body(self, piece: Bytes, ends: bool) -> Result<Step, Hard> {
-        let Awaits::Body { mut content, missing } = self.awaits else {
+        let Awaits::Body { mut content, mut gathered, missing } = self.awaits else {
             return Err(unexpected_content(
                 "expected content header for class 60, got non content header frame instead",
             ));
@@ -99,8 +104,19 @@ impl Assembly {
             ));
         }
         let missing = missing - piece.len() as u64;
-        content.body.push(piece);
-        Ok(Assembly { method: self.method, awaits: Awaits::Body { content, missing } }.step())
+        // A body that drips in must not cost a piece an octet; one that came whole is not copied.
+        let is_whole = missing == 0 && content.body.len() == 0 && gathered.is_empty();
+        if piece.len() < GATHER_BELOW && !is_whole {
+            gathered.extend_from_slice(&piece);
+        } else {
+            content.body.push(gathered.split().freeze());
+            content.body.push(piece);
+        }
+        if missing == 0 {
+            content.body.push(gathered.split().freeze());
+        }
+        Ok(Assembly { method: self.method, awaits: Awaits::Body { content, gathered, missing } }
+            .step())
     }
 
     /// The error for a method frame in the midst of content.
@@ -115,7 +131,7 @@ impl Assembly {
 
     fn step(self) -> Step {
         match self.awaits {
-            Awaits::Body { content, missing: 0 } => {
+            Awaits::Body { content, missing: 0, .. } => {
                 Step::Complete(Published { method: self.method, content })
             }
             _ => Step::More(self),
@@ -145,5 +161,53 @@ fn unexpected_content(what: impl std::fmt::Display) -> Hard {
     Hard { method: basic::Publish::ID, ..unexpected(what) }
 }
 
+/// Pieces below this are gathered by copying.
+const GATHER_BELOW: usize = 2048;
+
 /// RabbitMQ's limit for one message, 512 MiB.
 const PROTOCOL_MAX: u64 = 536_870_912;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(pieces: &[&[u8]]) -> Body {
+        let size: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let header = ContentHeader { class: 60, body_size: size as u64, properties: &[0, 0] };
+        let header = [&header.encode_fixed()[..], header.properties].concat();
+        let mut step = Assembly::new(Bytes::new()).header(&header, size).unwrap();
+        for piece in pieces {
+            let Step::More(assembly) = step else { panic!("{step:?}") };
+            step = assembly.body(Bytes::copy_from_slice(piece), true).unwrap();
+        }
+        let Step::Complete(published) = step else { panic!("{step:?}") };
+        published.content.body
+    }
+
+    #[test]
+    fn a_body_that_drips_in_costs_no_piece_for_each_octet() {
+        let dripped = body(&[b"x".as_slice(); 10_000]);
+        assert_eq!(dripped.pieces().count(), 1);
+        assert_eq!(dripped.len(), 10_000);
+        let (small, large) = ([1; 5].as_slice(), [2; GATHER_BELOW].as_slice());
+        let mixed = body(&[small, small, large, small, b"", large, large, small]);
+        let octets: Vec<u8> = mixed.pieces().flatten().copied().collect();
+        assert_eq!(octets, [small, small, large, small, large, large, small].concat());
+        assert_eq!(mixed.pieces().count(), 6);
+    }
+
+    #[test]
+    fn a_body_in_one_piece_is_not_copied() {
+        let header = ContentHeader { class: 60, body_size: 3, properties: &[0, 0] };
+        let header = [&header.encode_fixed()[..], header.properties].concat();
+        let Ok(Step::More(assembly)) = Assembly::new(Bytes::new()).header(&header, 3) else {
+            panic!("the body is awaited");
+        };
+        let whole = Bytes::from_static(b"abc");
+        let Ok(Step::Complete(published)) = assembly.body(whole.clone(), true) else {
+            panic!("it is complete");
+        };
+        let first = published.content.body.pieces().next().map(|piece| piece.as_ptr());
+        assert_eq!(first, Some(whole.as_ptr()));
+    }
+}

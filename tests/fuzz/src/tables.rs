@@ -81,7 +81,7 @@ fn check_decoded(raw: RawTable<'_>, table: &FieldTable) {
     assert!(depth <= TABLE_DEPTH_MAX && entries <= TABLE_ENTRIES_MAX, "{depth}, {entries}");
     let encoded = table.encode();
     assert_eq!(RawTable::new(&encoded).decode().as_ref(), Ok(table));
-    for (name, _) in table.iter() {
+    for (name, _) in table.iter().take(8) {
         // Names that are not UTF-8 are shown with replacements, and found under no text.
         if !name.as_str().contains('\u{fffd}') {
             let found = raw.get(name.as_str());
