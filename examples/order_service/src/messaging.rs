@@ -1,0 +1,107 @@
+//! Exchange, queues, publisher and worker.
+
+use std::{sync::Arc, time::Duration};
+
+use hopmq::{
+    Config, Conn, Connected, Exchange, Queue, Quorum, Topic,
+    service::{Json, Message, Once, Publisher, RecentIds, Retry, Worker},
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    BoxError,
+    orders::{Order, Warehouse},
+};
+
+/// How the service deals with orders.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Apples in stock at first.
+    pub apples: u32,
+    /// How often an order that cannot be shipped is tried again, and after what delay.
+    pub max_retries: u32,
+    pub retry_delay: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { apples: 1000, max_retries: 5, retry_delay: Duration::from_secs(10) }
+    }
+}
+
+/// What the service has of the broker. Publishing and consuming have a connection each: when the broker
+/// holds publishers back, consumers go on.
+pub(crate) struct Messaging {
+    state: State,
+    worker: JoinHandle<Result<hopmq::service::Served, hopmq::ConsumeError>>,
+}
+
+/// What requests need.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) publishing: Arc<Conn<Connected>>,
+    pub(crate) consuming: Arc<Conn<Connected>>,
+    pub(crate) publisher: Publisher<Topic, Json>,
+    pub(crate) queue: Queue<Quorum>,
+    pub(crate) parked: Queue<Quorum>,
+    pub(crate) warehouse: Arc<Warehouse>,
+}
+
+impl Messaging {
+    pub(crate) async fn start(
+        config: Config,
+        settings: Settings,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<Self, BoxError> {
+        let publishing = Conn::new(config.clone()).connect().await?;
+        let consuming = Conn::new(config).connect().await?;
+
+        let chan = consuming.open_channel().await?.confirm_select().await?;
+        let orders = chan.declare(Exchange::topic("orders")).await?;
+        let queue = chan.declare(Queue::quorum("orders.ship")).await?;
+        chan.bind(&queue, &orders, "order.created").await?;
+        let retry = Retry::times(settings.max_retries, settings.retry_delay);
+        let retries = retry.declare(&chan, &queue).await?;
+        let parked = retries.parked().clone();
+
+        let warehouse = Arc::new(Warehouse::new(settings.apples));
+        let worker = Worker::new(chan.consume(&queue).prefetch(64).await?, Json)
+            .on_failure(retries)
+            .deadline(Duration::from_secs(30))
+            .order_by(|order: &Message<Order>| order.payload.customer.clone());
+        let shipping = warehouse.clone();
+        let ship = move |order| {
+            let shipping = shipping.clone();
+            async move { shipping.ship(order) }
+        };
+        let handler = Once::new(ship, RecentIds::new(10_000));
+        let worker = tokio::spawn(worker.run_until(handler, async move {
+            // An error says that the service is gone, which is a reason to stop too.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }));
+
+        let confirming = publishing.open_channel().await?.confirm_select().await?;
+        let publisher = Publisher::new(confirming, orders, Json);
+        let (publishing, consuming) = (Arc::new(publishing), Arc::new(consuming));
+        let state = State { publishing, consuming, publisher, queue, parked, warehouse };
+        Ok(Messaging { state, worker })
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    /// Waits for the orders that are being shipped, and closes the connections.
+    pub(crate) async fn finish(self) -> Result<(), BoxError> {
+        println!("{:?}", self.worker.await??);
+        let State { publishing, consuming, publisher, .. } = self.state;
+        drop(publisher);
+        for conn in [publishing, consuming] {
+            // The routes that shared it are gone; a connection that is not is closed when they are.
+            if let Some(conn) = Arc::into_inner(conn) {
+                conn.close().await?;
+            }
+        }
+        Ok(())
+    }
+}
