@@ -12,6 +12,7 @@ mod dropping;
 mod events;
 mod exchanges;
 mod faults;
+mod isolation;
 mod limits;
 mod lossless;
 #[path = "../node/mod.rs"]

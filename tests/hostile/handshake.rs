@@ -218,6 +218,41 @@ async fn no_mechanism_in_common() {
     assert!(matches!(found, Violation::NoMechanism { .. }), "{found:?}");
 }
 
+/// Each mechanism sends its own name and response, in the order of preference that the caller gave.
+#[tokio::test]
+async fn what_is_offered_is_used_in_the_order_preferred() {
+    use hopmq::{Credentials, Mechanism};
+    for (allowed, name, response) in [
+        (vec![Mechanism::Anonymous, Mechanism::Plain], "ANONYMOUS", &b""[..]),
+        (vec![Mechanism::External], "EXTERNAL", b""),
+        (vec![Mechanism::Plain, Mechanism::Anonymous], "PLAIN", b"\0me\0hunter2"),
+        (
+            vec![Mechanism::Amqplain],
+            "AMQPLAIN",
+            b"\x05LOGINS\0\0\0\x02me\x08PASSWORDS\0\0\0\x07hunter2",
+        ),
+    ] {
+        let (chosen, is_chosen) = tokio::sync::oneshot::channel();
+        let (config, _) = peer(async move |mut peer: Peer| {
+            let start = method::connection::Start {
+                version_major: 0,
+                version_minor: 9,
+                server_properties: hopmq::wire::RawTable::EMPTY,
+                mechanisms: b"PLAIN AMQPLAIN EXTERNAL ANONYMOUS",
+                locales: b"en_US",
+            };
+            peer.send_method(0, &start).await;
+            let _ = chosen.send(peer.start_ok().await);
+        })
+        .await;
+        let config = config.mechanisms(allowed).credentials(Credentials::new("me", "hunter2"));
+        let failed = Conn::new(config.connection_timeout(WATCHDOG)).connect().await;
+        let failed = failed.expect_err("the peer hangs up");
+        assert!(!format!("{failed:?} {failed}").contains("hunter2"));
+        assert_eq!(is_chosen.await.expect("told"), (name.to_owned(), response.to_vec()));
+    }
+}
+
 /// An older broker says no to credentials by hanging up.
 #[tokio::test]
 async fn hanging_up_during_authentication() {

@@ -1,7 +1,10 @@
 //! Peers that go wrong on an open connection: it ends with what was found, and so does every call on it.
 
+use std::time::{Duration, Instant};
+
 use hopmq::{
-    ConsumeError, Error, Queue,
+    Conn, ConsumeError, Error, Queue,
+    proto::Loss,
     wire::{ShortStr, method},
 };
 
@@ -207,6 +210,47 @@ async fn silence_ends_every_call_at_its_deadline() {
     let confirming = tokio::time::timeout(WATCHDOG, chan.confirm_select()).await.expect("it ends");
     assert!(matches!(confirming.expect_err("no answer"), Error::Timeout { .. }));
     tokio::time::timeout(WATCHDOG, conn.close()).await.expect("it ends").expect("closed at last");
+}
+
+/// A half-open connection: the peer is gone, and its system does not say so. Until that is found heartbeats go out, a
+/// few and not hundreds, also while the broker has blocked the connection.
+#[tokio::test]
+async fn a_peer_that_vanished_is_found_within_two_intervals() {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    let _memory = Bounded::by_two_frames();
+    let (heard, is_heard) = tokio::sync::oneshot::channel();
+    let (config, _) = crate::peer::peer(async move |mut peer: Peer| {
+        peer.shake_hands(131_072).await;
+        let reason = ShortStr::new("low on memory").expect("short");
+        peer.send_method(0, &method::connection::Blocked { reason }).await;
+        let _ = heard.send(peer.heartbeats().await);
+    })
+    .await;
+    let conn = Conn::new(config.connection_timeout(WATCHDOG).heartbeat(INTERVAL));
+    let conn = conn.connect().await.expect("the peer shakes hands");
+    let began = Instant::now();
+    let error = end(&conn).await;
+    let took = began.elapsed();
+    let Error::Network { loss: Loss::Heartbeat(INTERVAL), .. } = error else { panic!("{error:?}") };
+    // From the last octet on, which was there when counting began; a busy machine is late.
+    assert!(took > INTERVAL && took < 12 * INTERVAL, "{took:?}");
+    let heartbeats = is_heard.await.expect("told");
+    assert!((1..=30).contains(&heartbeats), "{heartbeats} heartbeats");
+}
+
+/// No heartbeat at all means no limit to silence.
+#[tokio::test]
+async fn without_heartbeats_silence_ends_nothing() {
+    let _memory = Bounded::by_two_frames();
+    let (config, _) = crate::peer::peer(async |mut peer: Peer| {
+        peer.shake_hands(131_072).await;
+        peer.drain().await;
+    })
+    .await;
+    let conn = Conn::new(config.connection_timeout(WATCHDOG).heartbeat(Duration::ZERO));
+    let conn = conn.connect().await.expect("the peer shakes hands");
+    let ended = tokio::time::timeout(Duration::from_secs(2), conn.closed()).await;
+    assert!(ended.is_err(), "{ended:?}");
 }
 
 /// The answer comes when nobody waits for it any more.

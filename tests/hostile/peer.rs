@@ -119,6 +119,31 @@ impl Peer {
         self.find("connection.close", code).await
     }
 
+    /// Counts the heartbeats until the client hangs up.
+    pub(crate) async fn heartbeats(&mut self) -> usize {
+        let mut decoder = Decoder::new(131_072);
+        let mut count = 0;
+        loop {
+            let (block, mut at) = (Bytes::copy_from_slice(&self.read), 0);
+            while let Some(frame) = decoder.next(&block, &mut at).expect("a client's frames") {
+                count += usize::from(frame.kind == FrameKind::Heartbeat);
+            }
+            let _ = self.read.split_to(at);
+            if self.stream.read_buf(&mut self.read).await.unwrap_or(0) == 0 {
+                return count;
+            }
+        }
+    }
+
+    /// Waits for connection.start-ok and gives its mechanism and response.
+    pub(crate) async fn start_ok(&mut self) -> (String, Vec<u8>) {
+        let chosen = |method: Method<'_>| match method {
+            Method::ConnectionStartOk(ok) => (ok.mechanism.to_string(), ok.response.to_vec()),
+            other => panic!("{other:?}"),
+        };
+        self.find("connection.start-ok", chosen).await
+    }
+
     /// Waits for this method, and takes from it what is wanted.
     async fn find<T>(&mut self, name: &str, take: impl FnOnce(Method<'_>) -> T) -> T {
         let mut decoder = Decoder::new(131_072);
