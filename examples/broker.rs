@@ -2,36 +2,61 @@
 //!
 //! ```sh
 //! cargo run --example broker -- --listen 127.0.0.1:5672 --user shop:secret --vhost orders
+//! cargo run --example broker -- --tls-listen 127.0.0.1:5671 --cert server.pem --key server.key
 //! ```
 //!
-//! Every option may be given several times. Without `--listen` it takes a free port on this
-//! machine, without `--user` the user is `guest`. At the end, connections are told and drained.
+//! Addresses, users and virtual hosts may be given several times. Without `--listen` it takes a
+//! free port on this machine, without `--user` the user is `guest`. With `--store` what is durable
+//! outlives it. At the end, connections are told and drained.
+//!
+//! Meanwhile it takes commands that are known from `rabbitmqctl`, one per line of its input; `help`
+//! lists them.
 
 use std::{error::Error, time::Duration};
 
-use hopmq::broker::{Broker, Builder};
+use hopmq::{
+    broker::{Broker, Builder, Listening, Names, Permissions, ServerTls},
+    wire::ReplyCode,
+};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 const USAGE: &str = "\
-usage: broker [--listen ADDRESS] [--user NAME:PASSWORD] [--vhost NAME] [--heartbeat SECONDS]
+usage: broker [--listen ADDRESS] [--tls-listen ADDRESS --cert FILE --key FILE [--client-ca FILE]]
+              [--user NAME:PASSWORD] [--vhost NAME] [--heartbeat SECONDS] [--store FILE]
               [--memory-limit BYTES] [--permit-transient-queues]";
 
+const COMMANDS: &str = "\
+list_connections
+close_connection NUMBER [REASON]       the number is the one that list_connections shows
+close_all_connections [REASON]
+list_queues [VHOST]
+list_exchanges [VHOST]
+list_bindings [VHOST]
+list_consumers [VHOST]
+add_user NAME PASSWORD [CONFIGURE WRITE READ]     regular expressions
+delete_queue NAME [VHOST]
+set_memory_alarm on|off                publishers are blocked, and released
+status
+stop";
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let Some(Wish { builder, mut addresses }) = read(std::env::args().skip(1))? else {
-        println!("{USAGE}");
+async fn main() -> Result {
+    let Some(wish) = read(std::env::args().skip(1))? else {
+        println!("{USAGE}\n\ncommands, one per line of the input:\n{COMMANDS}");
         return Ok(());
     };
-    let first = addresses.remove(0);
-    let broker = builder.build().listen(first).await?;
-    for address in addresses {
-        broker.also_listen(address).await?;
-    }
+    let broker = listen(wish).await?;
     for address in broker.addresses() {
         println!("listening on {address}");
     }
     println!("{}", broker.uri());
 
-    tokio::signal::ctrl_c().await?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        () = obey(&broker) => {}
+    }
     let broker = broker.drain();
     println!("stopping; {} connections are told", broker.connection_count());
     let broker = broker.stopped(Duration::from_secs(5)).await;
@@ -43,12 +68,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
 struct Wish {
     builder: Builder,
     addresses: Vec<String>,
+    secure: Vec<String>,
+    tls: Option<ServerTls>,
+}
+
+async fn listen(wish: Wish) -> Result<Broker<Listening>> {
+    let Wish { builder, mut addresses, mut secure, tls } = wish;
+    let broker = builder.build();
+    let tls = |address: &str| {
+        tls.clone().ok_or_else(|| format!("--tls-listen {address} wants --cert and --key"))
+    };
+    let broker = if addresses.is_empty() {
+        let first = secure.remove(0);
+        broker.listen_tls(first.as_str(), tls(&first)?).await?
+    } else {
+        broker.listen(addresses.remove(0)).await?
+    };
+    for address in addresses {
+        broker.also_listen(address).await?;
+    }
+    for address in secure {
+        broker.also_listen_tls(address.as_str(), tls(&address)?).await?;
+    }
+    Ok(broker)
 }
 
 /// Reads the command line; nothing is wished for where it asks for help.
-fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Wish>, Box<dyn Error>> {
+fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Wish>> {
     let mut builder = Broker::builder();
-    let mut addresses = Vec::new();
+    let (mut addresses, mut secure) = (Vec::new(), Vec::new());
+    let (mut certificate, mut key, mut clients) = (None, None, None);
     while let Some(option) = arguments.next() {
         if option == "--permit-transient-queues" {
             builder = builder.permit_transient_queues();
@@ -58,24 +107,132 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Wish>, Box
             return Ok(None);
         }
         let value = arguments.next().ok_or_else(|| format!("{option} wants a value\n{USAGE}"))?;
-        builder = match option.as_str() {
-            "--listen" => {
-                addresses.push(value);
-                builder
-            }
+        match option.as_str() {
+            "--listen" => addresses.push(value),
+            "--tls-listen" => secure.push(value),
+            "--cert" => certificate = Some(std::fs::read(value)?),
+            "--key" => key = Some(std::fs::read(value)?),
+            "--client-ca" => clients = Some(std::fs::read(value)?),
             "--user" => {
                 let (name, password) =
                     value.split_once(':').ok_or("--user wants a name, a colon and a password")?;
-                builder.user(name, password)
+                builder = builder.user(name, password);
             }
-            "--vhost" => builder.vhost(value),
-            "--heartbeat" => builder.heartbeat(Duration::from_secs(value.parse()?)),
-            "--memory-limit" => builder.memory_limit(value.parse()?),
+            "--vhost" => builder = builder.vhost(value),
+            "--heartbeat" => builder = builder.heartbeat(Duration::from_secs(value.parse()?)),
+            "--memory-limit" => builder = builder.memory_limit(value.parse()?),
+            "--store" => builder = builder.durable(value),
             other => return Err(format!("{other} is unknown\n{USAGE}").into()),
-        };
+        }
     }
-    if addresses.is_empty() {
+    let mut tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(ServerTls::from_pem(&certificate, &key)?),
+        _ => None,
+    };
+    if let (Some(plain), Some(clients)) = (&tls, clients) {
+        tls = Some(plain.clone().client_authorities(&clients)?);
+    }
+    if addresses.is_empty() && secure.is_empty() {
         addresses.push("127.0.0.1:0".to_owned());
     }
-    Ok(Some(Wish { builder, addresses }))
+    Ok(Some(Wish { builder, addresses, secure, tls }))
+}
+
+/// Does what the input says, until it says `stop`. At the end of the input it waits for ever.
+async fn obey(broker: &Broker<Listening>) {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            ["stop"] => return,
+            words => match command(broker, words) {
+                Ok(answer) => println!("{answer}"),
+                Err(error) => println!("error: {error}"),
+            },
+        }
+    }
+    std::future::pending().await
+}
+
+fn command(broker: &Broker<Listening>, words: &[&str]) -> Result<String> {
+    let faults = broker.faults();
+    let vhost = |given: &[&str]| given.first().copied().unwrap_or("/").to_owned();
+    Ok(match words {
+        ["help"] => COMMANDS.to_owned(),
+        ["list_connections"] => lines(broker.connections().iter().enumerate().map(|(n, found)| {
+            let state = if found.blocked { "blocked" } else { "running" };
+            format!("{n} {} {} {} channels {state}", found.user, found.vhost, found.channels.len())
+        })),
+        ["close_connection", number, reason @ ..] => {
+            let connections = broker.connections();
+            let found = connections.get(number.parse::<usize>()?).ok_or("no such connection")?;
+            let text = format!("CONNECTION_FORCED - {}", reason.join(" "));
+            let text = text.trim_start_matches("CONNECTION_FORCED - ");
+            faults.close_connection(found.id, ReplyCode::CONNECTION_FORCED, text);
+            "closed".to_owned()
+        }
+        ["close_all_connections", reason @ ..] => {
+            faults.close_connections(ReplyCode::CONNECTION_FORCED, &reason.join(" "));
+            "closed".to_owned()
+        }
+        ["list_queues", given @ ..] => lines(broker.queues(&vhost(given)).iter().map(|queue| {
+            let (consumers, unacked) = (queue.consumers.len(), queue.unacked);
+            let (name, kind, ready) = (&queue.name, queue.kind, queue.ready);
+            format!("{name} {kind} {ready} ready {unacked} unacked {consumers} consumers")
+        })),
+        ["list_exchanges", given @ ..] => lines(
+            broker
+                .exchanges(&vhost(given))
+                .iter()
+                .map(|found| format!("{} {}", found.name, found.kind)),
+        ),
+        ["list_bindings", given @ ..] => {
+            lines(broker.bindings(&vhost(given)).iter().map(|found| {
+                format!("{} {} {}", found.source, found.destination, found.routing_key)
+            }))
+        }
+        ["list_consumers", given @ ..] => {
+            let queues = broker.queues(&vhost(given));
+            lines(queues.iter().flat_map(|queue| {
+                queue.consumers.iter().map(|consumer| {
+                    let (tag, prefetch) = (&consumer.tag, consumer.prefetch);
+                    format!("{} {tag} prefetch {prefetch} active {}", queue.name, consumer.active)
+                })
+            }))
+        }
+        ["add_user", name, password] => {
+            faults.add_user(name, password, Permissions::all());
+            "added".to_owned()
+        }
+        ["add_user", name, password, configure, write, read] => {
+            let permissions = Permissions::all()
+                .configure(Names::matching(configure)?)
+                .write(Names::matching(write)?)
+                .read(Names::matching(read)?);
+            faults.add_user(name, password, permissions);
+            "added".to_owned()
+        }
+        ["delete_queue", name, given @ ..] => match faults.delete_queue(&vhost(given), name) {
+            true => "deleted".to_owned(),
+            false => return Err("no such queue".into()),
+        },
+        ["set_memory_alarm", "on"] => {
+            faults.block();
+            "raised".to_owned()
+        }
+        ["set_memory_alarm", "off"] => {
+            faults.unblock();
+            "cleared".to_owned()
+        }
+        ["status"] => {
+            let counts = broker.counts();
+            format!("{} octets in messages\n{counts:#?}", broker.stored())
+        }
+        other => return Err(format!("{} is unknown; try help", other.join(" ")).into()),
+    })
+}
+
+fn lines(found: impl Iterator<Item = String>) -> String {
+    found.collect::<Vec<_>>().join("\n")
 }

@@ -105,6 +105,13 @@ impl Builder {
         self
     }
 
+    /// Closes channels with 406 that leave a delivery unsettled for longer (RabbitMQ's
+    /// `consumer_timeout`); 30 minutes by default, and none for ever.
+    pub fn acknowledgement_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.limits.acknowledgement = timeout.into();
+        self
+    }
+
     /// How long a client may take until it has opened a virtual host; 10 seconds by default.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.terms.handshake = timeout;

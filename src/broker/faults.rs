@@ -3,8 +3,8 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    Broker, BrokerState, ConnectionId, IsServing,
-    core::{At, Refusal},
+    Broker, BrokerState, ConnectionId, IsServing, Permissions,
+    core::{At, Refusal, User},
     shared::Shared,
 };
 use crate::wire::{MethodId, ReplyCode};
@@ -47,6 +47,46 @@ impl Faults {
             core.mischief.withhold_confirms = false;
             core.flush_all();
         });
+    }
+
+    /// Sends confirms that become due together one by one and the last first, until it is told
+    /// otherwise; with [`withhold_confirms`](Self::withhold_confirms) that is all that were
+    /// withheld.
+    pub fn reverse_confirms(&self, reverse: bool) {
+        self.shared.with(None, |core, _| core.mischief.reverse_confirms = reverse);
+    }
+
+    /// Cuts the connection on which this method arrives next, before it is done. Once.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+    /// use hopmq::{broker::Broker, wire::{MethodFrame, method::basic::Publish}};
+    ///
+    /// let broker = Broker::bind("127.0.0.1:0").await?;
+    /// broker.faults().cut_before(Publish::ID);
+    /// # Ok(()) }
+    /// ```
+    pub fn cut_before(&self, method: MethodId) {
+        self.shared.with(None, |core, _| core.mischief.cut_before = Some(method));
+    }
+
+    /// Cuts the connection on which this method arrives next, after it is done and before its
+    /// answer or confirm. Once.
+    pub fn cut_after(&self, method: MethodId) {
+        self.shared.with(None, |core, _| core.mischief.cut_after = Some(method));
+    }
+
+    /// Cuts the connection on which the n-th frame from now arrives, whichever connection it is,
+    /// and does not look at that frame. Once.
+    pub fn cut_at_frame(&self, n: u64) {
+        self.shared.with(None, |core, _| core.mischief.cut_at_frame = Some(n));
+    }
+
+    /// Adds a user, or gives one that exists another password and permissions: what an operator
+    /// does meanwhile. Connections that are open keep the permissions that they have.
+    pub fn add_user(&self, name: &str, password: impl AsRef<[u8]>, permissions: Permissions) {
+        let user = User { password: password.as_ref().to_vec(), permissions };
+        self.shared.with(None, |core, _| core.add_user(name, user));
     }
 
     /// Drops the next `count` publishes on confirming channels and nacks them. Publishes after

@@ -76,7 +76,7 @@ pub use faults::Faults;
 pub use inspect::{
     BindingInfo, ConnectionInfo, ConsumerInfo, ExchangeInfo, MessageInfo, QueueInfo,
 };
-pub use permissions::{Names, Permissions};
+pub use permissions::{Names, Pattern, PatternError, Permissions};
 pub use state::{
     BrokerState, CanListen, Draining, HoldsState, IsDraining, IsListening, IsServing, IsStopped,
     Listening, Stopped, Unbound,

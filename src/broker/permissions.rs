@@ -1,7 +1,12 @@
 //! What a user may do, as RabbitMQ divides it: configure, write and read, by the names of
 //! queues and exchanges.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{Hash, Hasher},
+};
+
+use regex_lite::Regex;
 
 /// The permissions of a user. Without limits until some are set.
 ///
@@ -39,6 +44,31 @@ pub enum Names {
     Prefix(String),
     /// These names. The default exchange is called `amq.default` here.
     Exactly(BTreeSet<String>),
+    /// Every name in which this is found.
+    Matching(Pattern),
+}
+
+/// A regular expression; made by [`Names::matching`].
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+/// What is no regular expression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a regular expression: {0}")]
+pub struct PatternError(String);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
 }
 
 /// What a permission is for.
@@ -107,11 +137,34 @@ impl Default for Permissions {
 }
 
 impl Names {
+    /// Every name in which this regular expression is found, as `rabbitmqctl set_permissions`
+    /// takes it: `^order-.*`, `.*`; the empty one stands for `^$`, which no name is.
+    ///
+    /// ```
+    /// use hopmq::broker::{Names, Permissions};
+    ///
+    /// # fn main() -> Result<(), hopmq::broker::PatternError> {
+    /// let orders = Permissions::all().configure(Names::matching("")?).read(Names::matching("^order-")?);
+    /// # let _ = orders;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn matching(pattern: &str) -> Result<Self, PatternError> {
+        let pattern = if pattern.is_empty() { "^$" } else { pattern };
+        let regex = Regex::new(pattern).map_err(|error| PatternError(error.to_string()))?;
+        Ok(Names::Matching(Pattern(regex)))
+    }
+
     fn contains(&self, name: &[u8]) -> bool {
         match self {
             Names::All => true,
             Names::None => false,
             Names::Prefix(prefix) => name.starts_with(prefix.as_bytes()),
+            Names::Matching(Pattern(regex)) => {
+                std::str::from_utf8(name).is_ok_and(|name| regex.is_match(name))
+            }
             Names::Exactly(names) => names.iter().any(|known| known.as_bytes() == name),
         }
     }

@@ -199,3 +199,62 @@ async fn heartbeats_go_both_ways() {
     let waited = before.elapsed().as_secs_f32();
     assert!((1.0..3.0).contains(&waited), "dropped after {waited} s");
 }
+
+#[tokio::test]
+async fn an_overdue_acknowledgement_closes_the_channel_and_the_delivery_goes_back() {
+    let timeout = Duration::from_millis(200);
+    let broker =
+        Broker::builder().acknowledgement_timeout(timeout).bind("127.0.0.1:0").await.unwrap();
+    let mut raw = Raw::connect(&broker).await;
+    raw.declare(1, "q", &FieldTable::new()).await;
+    raw.publish(1, "", "q", b"slow").await;
+    assert!(raw.get(1, "q", false).await.is_some());
+    let text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value \
+                used: 200 ms. This timeout value can be configured, see consumers doc guide to \
+                learn more";
+    raw.channel_closes(1, 406, text).await;
+    raw.open_channel(1).await;
+    assert!(raw.get(1, "q", true).await.unwrap().redelivered());
+}
+
+#[tokio::test]
+async fn confirms_can_come_in_the_wrong_order() {
+    let (broker, mut raw) = confirming().await;
+    let faults = broker.faults();
+    faults.reverse_confirms(true);
+    faults.withhold_confirms();
+    for _ in 0..3 {
+        raw.publish(1, "", "q", b"m").await;
+    }
+    while broker.counts().arrived < 3 {
+        tokio::task::yield_now().await;
+    }
+    faults.release_confirms();
+    for tag in [3, 2, 1] {
+        raw.expect(1, basic::Ack { delivery_tag: tag, multiple: false }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_cut_before_or_after_a_method_or_at_a_frame() {
+    for (before, stored) in [(true, 0), (false, 1)] {
+        let (broker, mut raw) = confirming().await;
+        let id = <basic::Publish<'_> as hopmq::wire::MethodFrame>::ID;
+        match before {
+            true => broker.faults().cut_before(id),
+            false => broker.faults().cut_after(id),
+        }
+        raw.publish(1, "", "q", b"m").await;
+        raw.ends().await;
+        assert_eq!(broker.queue_depth("/", "q"), Some(stored));
+        let mut again = Raw::connect(&broker).await;
+        again.publish(1, "", "q", b"m").await;
+        assert!(again.get(1, "q", true).await.is_some());
+    }
+    let (broker, mut raw) = confirming().await;
+    broker.faults().cut_at_frame(3);
+    // Method and header of the first message; the body is the third frame.
+    raw.publish(1, "", "q", b"m").await;
+    raw.ends().await;
+    assert_eq!(broker.queue_depth("/", "q"), Some(0));
+}

@@ -11,6 +11,27 @@ use hopmq::{
 use crate::raw::{Raw, short};
 
 #[tokio::test]
+async fn permissions_by_regular_expression_are_read_as_rabbitmqctl_reads_them() {
+    let limited = Permissions::all()
+        .configure(Names::matching("").unwrap())
+        .read(Names::matching("^in").unwrap());
+    let broker = Broker::bind("127.0.0.1:0").await.unwrap();
+    let mut guest = Raw::connect(&broker).await;
+    for name in ["inbox", "begin"] {
+        guest.declare(1, name, &FieldTable::new()).await;
+    }
+    broker.faults().add_user("limited", "secret", limited);
+    let mut raw = Raw::dial(&broker).await.tuned_as(b"\0limited\0secret", 0).await;
+    raw.open_channel(1).await;
+    assert!(raw.get(1, "inbox", true).await.is_none());
+    raw.send(1, &basic::Get { queue: short("begin"), no_ack: true }).await;
+    let text =
+        "ACCESS_REFUSED - read access to queue 'begin' in vhost '/' refused for user 'limited'";
+    raw.channel_closes(1, 403, text).await;
+    assert!(Names::matching("(").is_err());
+}
+
+#[tokio::test]
 async fn configure_write_and_read_are_told_apart() {
     let limited = Permissions::all()
         .configure(Names::None)

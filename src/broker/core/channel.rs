@@ -12,7 +12,7 @@ use super::{
     queue::{ConsumerId, Entry, QueueId},
     refusal::Refusal,
 };
-use crate::wire::ReplyCode;
+use crate::{fsm::Time, wire::ReplyCode};
 
 /// A channel.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,8 @@ pub(crate) struct Unacked {
     pub(crate) entry: Entry,
     /// None where it was polled.
     pub(crate) consumer: Option<ConsumerId>,
+    /// When it was delivered.
+    pub(crate) since: Time,
     /// It was read from a stream, which keeps it whatever becomes of the delivery.
     pub(crate) of_stream: bool,
 }

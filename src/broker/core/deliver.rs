@@ -127,7 +127,7 @@ impl Core {
                 // What comes to the head now may be over its time: it does not count.
                 self.expire(id, now);
                 let remaining = counted(self.queues.get(&id).map_or(0, |queue| queue.ready.len()));
-                self.send_polled(at, id, entry, method.no_ack, remaining, properties)?;
+                self.send_polled(at, (id, entry), method.no_ack, remaining, (properties, now))?;
             }
         }
         self.arm(id);
@@ -138,11 +138,10 @@ impl Core {
     fn send_polled(
         &mut self,
         at: At,
-        queue: QueueId,
-        entry: Entry,
+        (queue, entry): (QueueId, Entry),
         no_ack: bool,
         remaining: u32,
-        properties: Option<Bytes>,
+        (properties, now): (Option<Bytes>, Time),
     ) -> Result<(), Refusal> {
         let channel = self.channel(at)?;
         channel.last_tag += 1;
@@ -159,8 +158,9 @@ impl Core {
             self.release(&entry.message);
             self.message_gone(queue, entry.place, &entry.message);
         } else {
-            let unacked = Unacked { queue, entry, consumer: None, of_stream: false };
+            let unacked = Unacked { queue, entry, consumer: None, since: now, of_stream: false };
             channel.unacked.insert(tag, unacked);
+            self.watch_acknowledgements(now);
         }
         self.push(at.conn, output);
         Ok(())
@@ -228,10 +228,14 @@ impl Core {
                     durable.gone(id, parcel.entry.place);
                 }
             }
-            hand(peer, at, (id, consumer_id), consumer, parcel, wakes);
+            hand(peer, at, (id, consumer_id), consumer, (parcel, now), wakes);
         }
-        if queue.expiring {
+        let (expiring, unacked) = (queue.expiring, queue.unacked > 0);
+        if expiring {
             self.arm(id);
+        }
+        if unacked {
+            self.watch_acknowledgements(now);
         }
     }
 
@@ -359,7 +363,7 @@ fn hand(
     at: At,
     (queue, id): (QueueId, ConsumerId),
     consumer: &Consumer,
-    Parcel { entry, properties, of_stream }: Parcel,
+    (Parcel { entry, properties, of_stream }, now): (Parcel, Time),
     wakes: &mut Vec<super::ConnId>,
 ) {
     let Some(channel) = peer.channel(at.channel) else {
@@ -376,7 +380,7 @@ fn hand(
     };
     if !consumer.no_ack {
         channel.to_consumers += 1;
-        let unacked = Unacked { queue, entry, consumer: Some(id), of_stream };
+        let unacked = Unacked { queue, entry, consumer: Some(id), since: now, of_stream };
         channel.unacked.insert(channel.last_tag, unacked);
     }
     peer.push(at.conn, output, wakes);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    Core, Message,
+    At, Core, Message, Refusal,
     dead_letter::{Dead, Reason},
     deadline,
+    peer::Slot,
     queue::{Queue, QueueId},
 };
-use crate::fsm::Time;
+use crate::{broker::event::Budget, fsm::Time, wire::MethodId};
 
 impl Queue {
     /// Whether a length limit is reached.
@@ -68,8 +69,49 @@ impl Core {
             self.arm(id);
         }
         self.settle_dead(now);
+        if self.overdue.is_some_and(|due| due <= now) {
+            self.end_overdue(now);
+        }
         // What expired may have ended an alarm.
         self.watch_memory(None);
+    }
+
+    /// Sees to it that deliveries are looked at when they may be overdue.
+    pub(super) fn watch_acknowledgements(&mut self, now: Time) {
+        if let (None, Some(timeout)) = (self.overdue, self.limits.acknowledgement) {
+            self.overdue = Some(deadline(now, timeout));
+        }
+    }
+
+    /// Closes channels with deliveries that were not settled in time
+    /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
+    fn end_overdue(&mut self, now: Time) {
+        self.overdue = None;
+        let Some(timeout) = self.limits.acknowledgement else { return };
+        let mut late = Vec::new();
+        for (conn, peer) in &self.peers {
+            for (number, slot) in &peer.channels {
+                let Slot::Open(channel) = slot else { continue };
+                // Tags are given in order, so the first is the oldest.
+                let Some(oldest) = channel.unacked.values().next() else { continue };
+                let due = deadline(oldest.since, timeout);
+                if due <= now {
+                    late.push(At { conn: *conn, channel: *number });
+                } else {
+                    self.overdue = self.overdue.into_iter().chain([due]).min();
+                }
+            }
+        }
+        for at in late {
+            let refusal = Refusal::precondition(format_args!(
+                "delivery acknowledgement on channel {} timed out. Timeout value used: {} ms. This \
+                 timeout value can be configured, see consumers doc guide to learn more",
+                at.channel,
+                timeout.as_millis()
+            ))
+            .for_budget(Budget::AcknowledgementTime);
+            self.refuse(at, refusal, MethodId::default(), now);
+        }
     }
 
     /// Notes that a queue was used.

@@ -65,6 +65,7 @@ use queue::{ConsumerId, Queue};
 use crate::{
     broker::{event::Journal, permissions::Permissions},
     fsm::Time,
+    wire::MethodId,
 };
 
 /// Names a connection.
@@ -89,6 +90,8 @@ pub(crate) struct Limits {
     pub(crate) backlog: usize,
     /// Octets that one transaction may hold.
     pub(crate) transaction: usize,
+    /// How long a delivery may stay unsettled.
+    pub(crate) acknowledgement: Option<Duration>,
     /// Whether queues may be neither durable nor exclusive.
     pub(crate) transient_queues: bool,
 }
@@ -101,6 +104,8 @@ impl Default for Limits {
             memory: None,
             backlog: 1024 * 1024,
             transaction: 256 * 1024 * 1024,
+            // RabbitMQ's consumer_timeout.
+            acknowledgement: Some(Duration::from_secs(30 * 60)),
             transient_queues: false,
         }
     }
@@ -123,6 +128,8 @@ pub(crate) struct Core {
     peers: BTreeMap<ConnId, Peer>,
     /// When something of a queue falls due.
     timers: BTreeSet<(Time, QueueId)>,
+    /// When unsettled deliveries are to be looked at.
+    overdue: Option<Time>,
     /// Connections that have something to send and may not know it.
     wakes: Vec<ConnId>,
     /// Messages on their way to a dead letter exchange.
@@ -158,6 +165,13 @@ pub(crate) struct Core {
 pub(crate) struct Mischief {
     /// Confirms stay with the broker until this is off again.
     pub(crate) withhold_confirms: bool,
+    /// Confirms that are told together are told one by one, the last first.
+    pub(crate) reverse_confirms: bool,
+    /// The connection on which this method arrives next is cut: before it is done, or after.
+    pub(crate) cut_before: Option<MethodId>,
+    pub(crate) cut_after: Option<MethodId>,
+    /// The connection on which the n-th frame from now arrives is cut instead of reading it.
+    pub(crate) cut_at_frame: Option<u64>,
     /// So many of the next publishes on confirming channels are not taken, and nacked.
     pub(crate) nack_publishes: u64,
 }
@@ -174,6 +188,7 @@ impl Core {
             queues: BTreeMap::new(),
             peers: BTreeMap::new(),
             timers: BTreeSet::new(),
+            overdue: None,
             wakes: Vec::new(),
             dead: VecDeque::new(),
             reply_addresses: BTreeMap::new(),
@@ -228,7 +243,7 @@ impl Core {
 
     /// When `handle_timeout` is to be called next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(due, _)| *due)
+        self.timers.first().map(|(due, _)| *due).into_iter().chain(self.overdue).min()
     }
 
     fn vhost_index(&self, name: &Name) -> Option<usize> {

@@ -378,6 +378,15 @@ impl Core {
         if !confirms.is_empty() {
             peer.confirming.insert(at.channel);
         }
+        if mischief.reverse_confirms {
+            for (tag, ack) in
+                told.iter().flat_map(|run| (run.first..=run.last).map(|tag| (tag, run.ack))).rev()
+            {
+                let output = Output::Confirm { channel: at.channel, tag, multiple: false, ack };
+                peer.push(at.conn, output, wakes);
+            }
+            return;
+        }
         for run in told {
             let output = Output::Confirm {
                 channel: at.channel,

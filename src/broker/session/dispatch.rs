@@ -13,7 +13,7 @@ use crate::{
         event::Budget,
     },
     fsm::Time,
-    wire::{Frame, FrameKind, MethodFrame, method},
+    wire::{Frame, FrameKind, MethodFrame, MethodId, method},
 };
 
 impl Session {
@@ -90,6 +90,7 @@ impl Session {
         if let Err(refusal) = core.publish(at, &publish, published.content, now) {
             core.refuse(at, refusal, method::basic::Publish::ID, now);
         }
+        self.cut_after(core, method::basic::Publish::ID);
     }
 
     /// Until the close is confirmed all else is dropped (AMQP 0-9-1 section 4.10).
@@ -147,6 +148,11 @@ impl Session {
         now: Time,
     ) -> Result<(), Hard> {
         let method = Method::decode(&payload).map_err(|error| bad_method(&error))?;
+        if core.mischief.cut_before == Some(method.id()) {
+            core.mischief.cut_before = None;
+            self.cut();
+            return Ok(());
+        }
         if let Method::BasicPublish(_) = method {
             self.assemblies.insert(at.channel, Assembly::new(payload));
             return Ok(());
@@ -154,7 +160,15 @@ impl Session {
         if let Err(refusal) = call(core, at, &method, now) {
             core.refuse(at, refusal, method.id(), now);
         }
+        self.cut_after(core, method.id());
         Ok(())
+    }
+
+    fn cut_after(&mut self, core: &mut Core, method: MethodId) {
+        if core.mischief.cut_after == Some(method) {
+            core.mischief.cut_after = None;
+            self.cut();
+        }
     }
 }
 

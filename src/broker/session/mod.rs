@@ -74,6 +74,8 @@ pub(crate) struct Session {
     ending: Ending,
     /// The budget of time that it has used up.
     exhausted: Option<Budget>,
+    /// A fault has cut it.
+    mute: bool,
     /// Whom the client's certificate names.
     external: Option<Name>,
     /// Whether a user has logged in; and the octets that came before that.
@@ -164,6 +166,7 @@ impl Session {
             deadline,
             ending: Ending::Lost,
             exhausted: None,
+            mute: false,
             external: None,
             authenticated: false,
             unasked: 0,
@@ -215,6 +218,10 @@ impl Session {
 
     /// Encodes what the core and the session have to say, and empties both.
     pub(crate) fn speak(&mut self, outputs: &mut Vec<Output>, out: &mut Outgoing, now: Time) {
+        if self.mute {
+            outputs.clear();
+            self.direct.clear();
+        }
         for output in outputs.drain(..) {
             match output {
                 Output::CloseConnection { refusal, method } => {
@@ -316,7 +323,7 @@ impl Session {
         block: &Bytes,
         now: Time,
     ) -> Result<(), Hard> {
-        if frame.kind == FrameKind::Heartbeat {
+        if self.is_cut_at(core) || frame.kind == FrameKind::Heartbeat {
             return Ok(());
         }
         if frame.channel == 0 {
@@ -334,6 +341,30 @@ impl Session {
             Phase::Open | Phase::Closing => Ok(()),
             _ => Err(unexpected("a frame of a channel before connection.open")),
         }
+    }
+
+    /// Whether a fault ends the connection at this frame.
+    fn is_cut_at(&mut self, core: &mut Core) -> bool {
+        match core.mischief.cut_at_frame {
+            Some(0 | 1) => {
+                core.mischief.cut_at_frame = None;
+                self.cut();
+                true
+            }
+            Some(left) => {
+                core.mischief.cut_at_frame = Some(left - 1);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// A fault: the connection ends, and nothing that it has to say is said.
+    fn cut(&mut self) {
+        self.phase = Phase::Closed;
+        self.ending = Ending::Forced;
+        self.mute = true;
+        self.direct.clear();
     }
 
     fn on_connection(&mut self, core: &mut Core, payload: &[u8], now: Time) -> Result<(), Hard> {
