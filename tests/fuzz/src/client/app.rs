@@ -8,7 +8,7 @@ use hopmq::{
     fsm::supervisor::Retry,
     proto::{
         Accepted, BindingSpec, CallId, ChannelKey, ConsumeSpec, ConsumerKey, ExchangeSpec, Loss,
-        Outgoing, QueueSpec, Reply, Request, Secret, Settlement, WaiterId,
+        Outgoing, QueueSpec, Reply, Request, Secret, Settlement, Upkeep, WaiterId, WhenCancelled,
     },
     wire::{ShortStr, ShortString},
 };
@@ -418,6 +418,7 @@ fn request(from: &mut Unstructured<'_>, mode: Mode) -> Drawn<Request> {
             exclusive: from.arbitrary()?,
             arguments: arguments(from)?,
             prefetch: from.arbitrary::<bool>()?.then_some(3),
+            upkeep: upkeep(from)?,
         }),
         14 => Request::Cancel { consumer },
         15 => Request::Get { queue: queue(), automatic: from.arbitrary()? },
@@ -430,6 +431,15 @@ fn request(from: &mut Unstructured<'_>, mode: Mode) -> Drawn<Request> {
         },
         _ if from.ratio(1, 4)? => Request::CloseChannel,
         _ => Request::Limit { prefetch: 0, global: false },
+    })
+}
+
+fn upkeep(from: &mut Unstructured<'_>) -> Drawn<Upkeep> {
+    let all = [WhenCancelled::End, WhenCancelled::Resubscribe, WhenCancelled::Redeclare];
+    Ok(Upkeep {
+        when_cancelled: *grammar::one_of(from, &all)?,
+        queue_is_transient: from.arbitrary()?,
+        is_stream: from.arbitrary()?,
     })
 }
 
