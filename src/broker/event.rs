@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -20,7 +20,9 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Broker, BrokerState, ConnectionId, HoldsState};
+use super::{
+    Broker, BrokerState, ConnectionId, HoldsState, IsListening, Listening, shared::Shared,
+};
 use crate::wire::ReplyCode;
 
 /// Something that happened at a broker.
@@ -468,6 +470,26 @@ impl<S: BrokerState> Broker<S> {
         Self: HoldsState,
     {
         self.holding().shared.with(None, |core, _| core.journal.counts)
+    }
+}
+
+/// Tells a broker's listeners what happens beside it, at its queues to other brokers.
+#[derive(Clone, Debug)]
+pub(crate) struct Announcer(Weak<Shared>);
+
+impl Announcer {
+    /// Tells whoever listens, while the broker is there.
+    pub(crate) fn announce(&self, event: Event) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.announce(event);
+        }
+    }
+}
+
+impl Broker<Listening> {
+    /// Tells this broker's listeners, and does not keep it alive.
+    pub(crate) fn announcer(&self) -> Announcer {
+        Announcer(Arc::downgrade(&self.listening().shared))
     }
 }
 

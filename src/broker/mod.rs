@@ -71,6 +71,7 @@ use std::{
 use tokio::net::ToSocketAddrs;
 
 pub use builder::Builder;
+pub(crate) use event::Announcer;
 pub use event::{Budget, Counts, Ending, Event, Events};
 pub use faults::Faults;
 pub use inspect::{

@@ -1,12 +1,18 @@
 //! What happens at a peer, as a stream.
 
+use std::sync::{Arc, OnceLock};
+
 use tokio::sync::broadcast;
 
 use super::{
     error::{End, Refused},
     queue::QueueId,
 };
-use crate::error::Error;
+use crate::{
+    broker::{Announcer, Broker, Ending, Event, Listening},
+    error::Error,
+    wire::ReplyCode,
+};
 
 /// Something that happened at a [`Peer`](super::Peer).
 #[derive(Clone, Debug)]
@@ -70,6 +76,8 @@ pub enum PeerEvent {
     Disconnected {
         /// The queue.
         queue: QueueId,
+        /// The other peer's name.
+        from: String,
         /// How.
         end: End,
     },
@@ -85,22 +93,62 @@ const CAPACITY: usize = 1_024;
 
 /// Where events are told.
 #[derive(Clone, Debug)]
-pub(super) struct Teller(broadcast::Sender<PeerEvent>);
+pub(super) struct Teller {
+    listeners: broadcast::Sender<PeerEvent>,
+    /// The broker whose queues these are; its listeners are told, too.
+    broker: Arc<OnceLock<Announcer>>,
+}
 
 impl Teller {
     pub(super) fn new() -> Self {
-        Teller(broadcast::Sender::new(CAPACITY))
+        Teller { listeners: broadcast::Sender::new(CAPACITY), broker: Arc::default() }
+    }
+
+    /// Tells the listeners of that broker from now on, unless there is one already.
+    pub(super) fn also_at(&self, broker: &Broker<Listening>) {
+        let _ = self.broker.set(broker.announcer());
     }
 
     /// Tells whoever listens; the event is made only for them.
     pub(super) fn tell(&self, event: impl FnOnce() -> PeerEvent) {
-        if self.0.receiver_count() > 0 {
-            let _ = self.0.send(event());
+        if self.listeners.receiver_count() > 0 {
+            let _ = self.listeners.send(event());
         }
     }
 
+    /// Tells of a queue as such, for which the broker's listeners have a word.
+    pub(super) fn tell_both(&self, event: PeerEvent) {
+        if let (Some(broker), Some(event)) = (self.broker.get(), at_the_broker(&event)) {
+            broker.announce(event);
+        }
+        self.tell(|| event);
+    }
+
     pub(super) fn listen(&self) -> PeerEvents {
-        PeerEvents(self.0.subscribe())
+        PeerEvents(self.listeners.subscribe())
+    }
+}
+
+/// The same as an event of the broker, where that has one.
+fn at_the_broker(event: &PeerEvent) -> Option<Event> {
+    Some(match event {
+        PeerEvent::Connected { to, .. } => Event::Connected { remote: to.clone() },
+        PeerEvent::Refused { to, reason } => {
+            Event::NotConnected { remote: to.clone(), reason: reason.to_string() }
+        }
+        PeerEvent::Disconnected { from, end, .. } => {
+            Event::DisconnectedFrom { remote: from.clone(), ending: ending(end) }
+        }
+        _ => return None,
+    })
+}
+
+fn ending(end: &End) -> Ending {
+    match end {
+        End::Closed => Ending::ByBroker { code: ReplyCode::REPLY_SUCCESS, text: end.to_string() },
+        End::ClosedByPeer | End::AbortedByPeer => Ending::ByPeer,
+        End::Aborted | End::Violated => Ending::Forced,
+        End::Silent { .. } => Ending::TimedOut,
     }
 }
 

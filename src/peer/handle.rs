@@ -83,13 +83,15 @@ impl Peer {
     /// Listens at an embedded broker of this process: whoever reaches one of its ports, and may log
     /// in there, can connect. It logs in itself as the broker's first user.
     ///
+    /// The broker's own [listeners](Broker::events) are then told, too, when this peer connects to
+    /// another one, is refused, or a queue ends.
+    ///
     /// # Errors
     /// [`ListenError`].
     pub async fn listen_on(&self, broker: &Broker<Listening>) -> Result<(), ListenError> {
-        match broker.uri().parse::<Config>() {
-            Ok(config) => self.listen_at(config).await,
-            Err(_) => Err(ListenError::NoAddress),
-        }
+        let config = broker.uri().parse::<Config>().map_err(|_| ListenError::NoAddress)?;
+        self.teller.also_at(broker);
+        self.listen_at(config).await
     }
 
     /// Listens at a broker elsewhere, such as a RabbitMQ where this peer and others meet. It needs
@@ -280,7 +282,7 @@ impl Connect<'_> {
         connected: Result<MessageQueue<Open>, Refused>,
     ) -> Result<MessageQueue<Open>, Refused> {
         let Connect { peer, to } = self;
-        peer.teller.tell(|| match &connected {
+        peer.teller.tell_both(match &connected {
             Ok(queue) => PeerEvent::Connected { queue: queue.id(), to },
             Err(reason) => PeerEvent::Refused { to, reason: reason.clone() },
         });

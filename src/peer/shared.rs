@@ -309,7 +309,8 @@ impl Shared {
         self.work.notify_one();
         if let Some(end) = told {
             self.over.send_replace(true);
-            self.teller.tell(|| PeerEvent::Disconnected { queue: self.id, end });
+            let from = self.peer.clone();
+            self.teller.tell_both(PeerEvent::Disconnected { queue: self.id, from, end });
         }
         end.is_some()
     }

@@ -111,7 +111,7 @@ async fn silence_ends_the_queue_and_gives_back_what_was_not_confirmed() -> Outco
     soon(async {
         let mut place = Place::embedded().await?;
         let mut settings = Settings::default();
-        settings.patience = Duration::from_millis(1_500);
+        settings.patience = Duration::from_secs(4);
         let Pair { ours, theirs, .. } = place.pair(settings).await?;
         tokio::try_join!(send_all(&ours, 0, 5), receive_in_order(&theirs, 0, 5))?;
         drop(place.broker.take());

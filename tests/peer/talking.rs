@@ -2,6 +2,7 @@
 
 use hopmq::{
     Message,
+    broker::Event,
     peer::{NotSent, PeerEvent, Settings},
 };
 
@@ -122,3 +123,32 @@ at_both_brokers!(
     what_is_larger_than_the_window_is_refused,
     both_sides_are_told_what_happens,
 );
+
+#[tokio::test]
+async fn the_brokers_own_listeners_are_told_as_well() -> Outcome {
+    let place = Place::embedded().await?;
+    let broker = place.broker.as_ref().expect("embedded");
+    let shop = place.listening("shop", Settings::default()).await?;
+    let other = hopmq::peer::Peer::new(crate::unique("other"));
+    other.listen_in_process()?;
+    let mut events = broker.events();
+    let queue = shop.connect(other.name()).in_process().await?;
+    queue.close().await;
+    let refused = shop.connect("nobody").in_process().await;
+    assert!(refused.is_err());
+
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        match events.next().await.expect("an event") {
+            Event::Connected { remote } => seen.push(format!("connected to {remote}")),
+            Event::DisconnectedFrom { remote, .. } => seen.push(format!("left {remote}")),
+            Event::NotConnected { remote, .. } => seen.push(format!("not connected to {remote}")),
+            _ => {}
+        }
+    }
+    let name = other.name();
+    let expected = [format!("connected to {name}"), format!("left {name}")];
+    assert_eq!(seen[..2], expected);
+    assert_eq!(seen[2], "not connected to nobody");
+    Ok(())
+}
