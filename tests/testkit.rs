@@ -79,6 +79,8 @@ async fn what_was_published_can_be_seen_and_taken() -> Outcome {
     );
     inbox.is_empty().await?;
     kit.nothing_unsettled().await?;
+    kit.exchange("orders").got("order.created").await?;
+    kit.exchange("").got_times(1, "inbox").await?;
     Ok(())
 }
 
@@ -111,6 +113,15 @@ async fn what_is_not_so_is_said_with_what_is_there_instead() -> Outcome {
     }
     let wrong = odrers.keeps(0, Duration::from_secs(60)).await;
     assert_eq!(said(wrong), format!("expected queue 'odrers' to keep 0 messages for 60s, {has}"));
+
+    assert_eq!(
+        said(kit.exchange("orders").got("order.created").await),
+        "expected exchange 'orders' to have got a message with key 'order.created' within 50ms, but it got nothing"
+    );
+    assert_eq!(
+        said(kit.exchange("").got_times(2, "odrers").await),
+        "expected exchange '' to have got 2 messages with key 'odrers' within 50ms, but it got 1 with key 'odrers'"
+    );
 
     let delivery = {
         let chan = kit.conn().open_channel().await?;

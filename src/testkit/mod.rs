@@ -44,6 +44,7 @@
 )]
 
 mod error;
+mod exchange;
 mod queue;
 
 use std::{
@@ -52,7 +53,10 @@ use std::{
 };
 
 pub use error::KitError;
+pub use exchange::ExchangeCheck;
 pub use queue::{Put, QueueCheck};
+
+use exchange::{EVENTS, Published};
 
 use crate::{
     broker::{Broker, Builder, ConnectionInfo, Faults, Listening},
@@ -80,6 +84,7 @@ pub struct TestKit {
     conn: Conn<Connected>,
     chan: Chan<Confirming>,
     patience: Duration,
+    published: Published,
 }
 
 impl TestKit {
@@ -109,8 +114,10 @@ impl TestKit {
         configure: impl FnOnce(Builder) -> Builder,
     ) -> Result<TestKit, KitError> {
         // The first user is the one in the address.
-        let builder = configure(Broker::builder().user("guest", "guest")).user(OWN_USER, OWN_USER);
+        let builder = Broker::builder().user("guest", "guest").event_buffer(EVENTS);
+        let builder = configure(builder).user(OWN_USER, OWN_USER);
         let broker = builder.bind("127.0.0.1:0").await.map_err(KitError::Bind)?;
+        let published = Published::new(broker.events());
         let config = config_of(&broker).credentials(Credentials::new(OWN_USER, OWN_USER));
         let connected = async {
             let conn = Conn::new(config).connect().await?;
@@ -118,7 +125,7 @@ impl TestKit {
             Ok((conn, chan))
         };
         let (conn, chan) = connected.await.map_err(KitError::client("connect"))?;
-        Ok(TestKit { broker, conn, chan, patience: Duration::from_secs(5) })
+        Ok(TestKit { broker, conn, chan, patience: Duration::from_secs(5), published })
     }
 
     /// How long assertions wait until they hold. 5 s by themselves.
@@ -161,6 +168,11 @@ impl TestKit {
     /// A queue in the virtual host `/`, to assert what is in it. It need not exist.
     pub fn queue(&self, name: impl Into<String>) -> QueueCheck<'_> {
         QueueCheck::new(self, name.into())
+    }
+
+    /// An exchange, to assert what was published to it. It need not exist.
+    pub fn exchange(&self, name: impl Into<String>) -> ExchangeCheck<'_> {
+        ExchangeCheck::new(self, name.into())
     }
 
     /// Publishes a message to an exchange in the virtual host `/`, and waits until the broker has

@@ -23,7 +23,7 @@ async fn an_order_is_shipped_and_acked() -> Outcome {
     let kit = started().await?;
     kit.queue("orders").put("order 1").await?;
     kit.queue("shipped").holds(["shipped 1"]).await?;
-    kit.queue("shipped").has_one_from("events", "order.shipped").await?;
+    kit.exchange("events").got("order.shipped").await?;
     kit.queue("orders").is_empty().await?;
     kit.nothing_unsettled().await?;
     Ok(())
