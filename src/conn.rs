@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     error::{Error, Failed},
     handle::Handle,
+    message::Message,
     proto::{CallId, Reply, WaiterId},
     sealed::Sealed,
     uri::Uri,
@@ -95,6 +96,29 @@ pub struct Conn<S: ConnState> {
 impl<S: ConnState> Conn<S> {
     fn with_inner(inner: S::Inner) -> Self {
         Conn { inner, state: PhantomData }
+    }
+
+    /// The message with this connection's user as its user id, which the broker vouches for to whoever
+    /// receives it (<https://www.rabbitmq.com/docs/validated-user-id>). Publish it on this connection:
+    /// another user's is refused with 406.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    /// # let conn = hopmq::Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+    /// use hopmq::{Exchange, Queue};
+    ///
+    /// let chan = conn.open_channel().await?;
+    /// let inbox = chan.declare(Queue::server_named()).await?;
+    /// let order = conn.signed(b"12 apples");
+    /// chan.publish_unconfirmed(&Exchange::default_exchange(), &inbox, order).await?;
+    /// let delivery = chan.get(&inbox).await?.expect("it is there");
+    /// assert_eq!(delivery.properties().user_id(), Some("guest"));
+    /// # delivery.ack()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn signed(&self, message: impl Into<Message>) -> Message {
+        message.into().of_user(&self.config().credentials.user)
     }
 
     /// What it connects to, and how.

@@ -1,6 +1,19 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "client", doc = include_str!("front.md"))]
+#![cfg_attr(feature = "client", doc = include_str!("table/conn.svg"))]
+//!
+#![cfg_attr(feature = "client", doc = include_str!("table/chan.svg"))]
+//!
+//! ```text
+#![cfg_attr(feature = "client", doc = include_str!("table/conn.txt"))]
+#![cfg_attr(feature = "client", doc = include_str!("table/chan.txt"))]
+//! ```
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+// No panic is reachable from what a peer sends or a user gives.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 // Layers import strictly downward: each module uses only those above it in this list.
 pub mod fsm;
@@ -165,3 +178,8 @@ pub use usage::UsageError;
 pub use watch::{
     Blocked, ConnectionState, ConnectionStats, Ended, StateChange, StateChanges, Unblocked,
 };
+
+/// The README's programs compile.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -37,8 +37,8 @@ use crate::{
 /// Setters do not fail; a value that AMQP cannot carry comes out as a [`UsageError`] when the
 /// message is published, before anything is sent.
 ///
-/// There is no setter for the user id, which the broker compares with the connection's user, and
-/// none for the direct reply-to address, which belongs to the RPC client.
+/// There is no setter for the user id, which the broker compares with the connection's user and
+/// [`Conn::signed`](crate::Conn::signed) therefore sets, and none for the direct reply-to address, which belongs to the RPC client.
 ///
 /// ```
 /// use std::time::Duration;
@@ -320,6 +320,11 @@ impl Message {
     pub(crate) fn answering(mut self, correlation: Option<ShortString>) -> Self {
         self.more().properties.correlation_id = correlation;
         self
+    }
+
+    /// The user of the connection that publishes it.
+    pub(crate) fn of_user(self, user: &str) -> Self {
+        self.text_property("user-id", user, |all| &mut all.user_id)
     }
 
     fn more(&mut self) -> &mut More {

@@ -46,7 +46,7 @@ impl<S: ChanState> Chan<S> {
         &'a self,
         exchange: &'a Exchange<X>,
         route: R,
-        message: impl Into<Message>,
+        message: impl Into<Message>, // bytes as they are; of a string: `Message::text("..")`
     ) -> Publish<'a>
     where
         R: RouteTo<'a, X>,
@@ -65,7 +65,7 @@ impl<S: ChanState> Chan<S> {
         &'a self,
         exchange: &'a Exchange<X>,
         route: R,
-        message: impl Into<Message>,
+        message: impl Into<Message>, // bytes as they are; of a string: `Message::text("..")`
     ) -> PublishUnconfirmed<'a>
     where
         R: RouteTo<'a, X>,
@@ -83,7 +83,7 @@ impl<S: ChanState> Chan<S> {
         &'a self,
         exchange: &'a Exchange<X>,
         route: R,
-        message: impl Into<Message>,
+        message: impl Into<Message>, // bytes as they are; of a string: `Message::text("..")`
     ) -> PublishUnconfirmed<'a>
     where
         R: RouteTo<'a, X>,

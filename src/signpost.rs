@@ -9,12 +9,16 @@ use std::future::IntoFuture;
 
 use crate::{
     call::Call,
-    chan::{Chan, ChanState},
-    consumer::{Consume, ConsumeAutomatically, Consumer, NeedsPrefetch},
+    chan::{Chan, ChanState, ConfirmSelect, Open, Reopen, TxSelect},
+    conn::Connecting,
+    consumer::{Consume, ConsumeAutomatically, Consumer, NeedsPrefetch, Next},
     error::Error,
+    exchange::{Exchange, ExchangeDeclaration, Plugin},
     message::{Message, Received},
+    name::Declare,
     publish::{Publish, PublishUnconfirmed},
-    queue::{CanConsumeAutomatically, QueueDeclaration},
+    publisher::Publisher,
+    queue::{CanConsumeAutomatically, Classic, Queue, QueueDeclaration},
 };
 
 /// RabbitMQ: 406 "unknown delivery tag N", for a tag of another channel.
@@ -112,9 +116,152 @@ pub trait TakesDeadLetterKey {}
 #[diagnostic::on_unimplemented(
     message = "a message cannot name its user: the broker compares it with the connection's",
     label = "this is a `{Self}`, which has no user id",
-    note = "publish on a connection of that user; what is the application's own goes into `.app_id(\"..\")` or `.header(\"..\", \"..\")`"
+    note = "write `conn.signed(message)` for the user of `conn`; what is the application's own goes into `.app_id(\"..\")` or `.header(\"..\", \"..\")`"
 )]
 pub trait TakesUserId<'a> {}
+
+/// A future has nothing of what it makes.
+#[diagnostic::on_unimplemented(
+    message = "this is not awaited yet, and nothing was sent",
+    label = "this is a `{Self}`, the future of what has this call",
+    note = "write `.await?` behind the call that made it, as in `let chan = conn.open_channel().await?;`"
+)]
+pub trait IsAwaited<'a> {
+    fn never<T>(&self) -> T;
+}
+
+/// RabbitMQ has no queue or exchange without a type: 406 "unknown exchange type".
+#[diagnostic::on_unimplemented(
+    message = "a queue or exchange is declared by its type",
+    label = "this says no type that RabbitMQ has",
+    note = "an exchange: `chan.declare(Exchange::topic(\"orders\")).await?`, or `direct`, `fanout`, `headers`, `consistent_hash`",
+    note = "a queue: `chan.declare(Queue::quorum(\"inbox\")).await?`, or `classic`, `stream`, `server_named`",
+    note = "a type of a plugin: `Exchange::plugin(\"recent\", ExchangeType::named(\"x-recent-history\")?)`"
+)]
+pub trait SaysItsType<'a> {
+    fn never<T>(&self) -> T;
+}
+
+#[doc(hidden)]
+#[allow(clippy::new_ret_no_self)] // As other clients have it; declaring makes the token.
+impl Queue<Classic> {
+    pub fn new<N>(name: N) -> QueueDeclaration<Classic>
+    where
+        for<'a> N: SaysItsType<'a>,
+    {
+        name.never()
+    }
+}
+
+#[doc(hidden)]
+#[allow(clippy::new_ret_no_self)] // As other clients have it; declaring makes the token.
+impl Exchange<Plugin> {
+    pub fn new<N, T>(_name: N, kind: T) -> ExchangeDeclaration<Plugin>
+    where
+        for<'a> T: SaysItsType<'a>,
+    {
+        kind.never()
+    }
+}
+
+#[doc(hidden)]
+impl Connecting {
+    pub fn open_channel(&self) -> Call<Chan<Open>>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+}
+
+#[doc(hidden)]
+impl Call<Chan<Open>> {
+    pub fn declare<D: Declare>(&self, _declaration: D) -> Call<D::Token>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+
+    pub fn confirm_select(self) -> ConfirmSelect
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+
+    pub fn tx_select(self) -> TxSelect
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+}
+
+#[doc(hidden)]
+impl ConfirmSelect {
+    pub fn declare<D: Declare>(&self, _declaration: D) -> Call<D::Token>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+
+    pub fn publish<X, R>(
+        &self,
+        _exchange: &Exchange<X>,
+        _route: R,
+        _message: impl Into<Message>,
+    ) -> Publish<'_>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+
+    pub fn publisher(&self) -> Publisher
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+}
+
+#[doc(hidden)]
+impl TxSelect {
+    pub fn publish_in_tx<X, R>(
+        &self,
+        _exchange: &Exchange<X>,
+        _route: R,
+        _message: impl Into<Message>,
+    ) -> PublishUnconfirmed<'_>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+}
+
+#[doc(hidden)]
+impl Reopen {
+    pub fn declare<D: Declare>(&self, _declaration: D) -> Call<D::Token>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+}
+
+#[doc(hidden)]
+impl<K> Consume<K> {
+    #[allow(clippy::should_implement_trait)] // As the consumer has it.
+    pub fn next(&mut self) -> Next<'_, Consumer>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+}
 
 #[doc(hidden)]
 impl<S: ChanState> Chan<S> {

@@ -18,10 +18,10 @@ use trybuild::TestCases;
 const WRITTEN_WITH: &str = "1.95.";
 
 /// Each illegal pair of state and operation; the same through `&` and `Arc`; uses after a move;
-/// functions for any mode; what must not be dropped unseen, as a call without its `.await`; links;
+/// functions for any mode; what must not be dropped unseen, as a call without its `.await`, or used before it; links;
 /// queues between brokers; services.
 const FOLDERS: &[&str] =
-    &["matrix", "receivers", "moves", "bounds", "unused", "link", "peer", "service"];
+    &["matrix", "receivers", "moves", "bounds", "unused", "unawaited", "link", "peer", "service"];
 
 /// Where the programs are that only have to fail; set for [`fails_in_any_way`] by the test below.
 const COPIES: &str = "HOPMQ_TEST_UI_COPIES";

@@ -32,9 +32,10 @@ impl Waiters {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
         });
-        let slot = &mut self.slots[index as usize];
-        slot.waker = Some(waker.clone());
-        *held = Some(WaiterId { index, generation: slot.generation });
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.waker = Some(waker.clone());
+            *held = Some(WaiterId { index, generation: slot.generation });
+        }
         true
     }
 

@@ -49,6 +49,7 @@ const fn with_mode(mode: u8) -> [u8; 3] {
 }
 
 /// Evaluated when this is compiled, so an index out of bounds cannot get into a program.
+#[allow(clippy::indexing_slicing)]
 const fn with_sequence<const LEN: usize>(flags: u16, mode: u8) -> [u8; LEN] {
     let mut list = [0; LEN];
     [list[0], list[1]] = flags.to_be_bytes();

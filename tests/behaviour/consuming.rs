@@ -1,8 +1,15 @@
 //! Consuming and settling: what is not settled comes back, what is settled does not.
 
-use std::time::Duration;
+use std::{
+    num::NonZeroU32,
+    time::{Duration, SystemTime},
+};
 
-use hopmq::{Conn, ConsumeError, Message, Queue, queue::Offset, wire::ReplyCode};
+use hopmq::{
+    Conn, ConsumeError, Message, Queue,
+    queue::{Offset, TimeUnit},
+    wire::ReplyCode,
+};
 
 use crate::place::{
     Outcome, Place, default_exchange, fill, is_pending, take, take_texts, text, until,
@@ -27,6 +34,7 @@ on_both_brokers!(
     a_single_active_consumer_hands_over,
     a_quorum_queue_counts_returns,
     a_stream_is_read_again,
+    a_stream_is_read_from_where_one_says,
     a_delivery_knows_where_it_came_from,
     a_delivery_outlives_its_consumer,
     a_stalled_consumer_is_cancelled_alone,
@@ -297,6 +305,33 @@ async fn a_stream_is_read_again(at: Place) -> Outcome {
         assert_eq!((text(&delivery), delivery.stream_offset()), ("b".to_owned(), Some(1)));
         delivery.ack()?;
     }
+    Ok(())
+}
+
+async fn a_stream_is_read_from_where_one_says(at: Place) -> Outcome {
+    let chan = at.publisher().await?;
+    let queue = chan.declare(Queue::stream(at.name("log"))).await?;
+    fill(&chan, &queue, &["a", "b", "c"]).await?;
+    let hour = Duration::from_secs(3600);
+    let (before, ago) = (SystemTime::now() - hour, NonZeroU32::MIN);
+    for from_the_start in [
+        Offset::First,
+        Offset::At(0),
+        Offset::Since(before),
+        Offset::Ago(ago, TimeUnit::Hours),
+        Offset::Ago(ago, TimeUnit::Years),
+    ] {
+        let reader = at.chan().await?;
+        let mut all = reader.consume(&queue).prefetch(10).offset(from_the_start).await?;
+        assert_eq!(take_texts(&mut all, 3).await?, ["a", "b", "c"], "{from_the_start:?}");
+    }
+    // The last chunk ends with the last message, whatever else is in it.
+    let reader = at.chan().await?;
+    let mut last = reader.consume(&queue).prefetch(10).offset(Offset::Last).await?;
+    while take_texts(&mut last, 1).await? != ["c"] {}
+    let mut next = reader.consume(&queue).prefetch(10).offset(Offset::Next).await?;
+    fill(&chan, &queue, &["d"]).await?;
+    assert_eq!(take_texts(&mut next, 1).await?, ["d"]);
     Ok(())
 }
 

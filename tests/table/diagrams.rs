@@ -24,6 +24,21 @@ fn the_readme_shows_them() {
     }
 }
 
+/// As drawings: by a link in the README, where a site shows the repository's files, and within the
+/// documentation, which has no files beside it: the client's on the front page.
+#[test]
+fn the_drawings_are_shown_too() {
+    let readme = read(&root().join("README.md"));
+    for table in TABLES {
+        let name = table.handle.to_lowercase();
+        let link = format!("](src/table/{name}.svg)");
+        assert!(readme.contains(&link), "README.md does not show src/table/{name}.svg");
+        let page = if name == "broker" { "src/broker/mod.rs" } else { "src/lib.rs" };
+        let page = read(&root().join(page));
+        assert!(page.contains(&format!("table/{name}.svg\")")), "{name}.svg is not shown");
+    }
+}
+
 /// The operations of a state that lead to another one, or to itself.
 fn leading(table: &Table, from: &str, to: &str) -> Vec<&'static str> {
     let operations = table.operations.iter();
