@@ -205,6 +205,7 @@ pub const BROKER: Table = Table {
         broker("stopped", "IsDraining", &[("Draining", "Stopped")]),
         broker("queue", "HoldsState", HOLDING),
         broker("queues", "HoldsState", HOLDING),
+        broker("messages", "HoldsState", HOLDING),
         broker("queue_depth", "HoldsState", HOLDING),
         broker("unacked", "HoldsState", HOLDING),
         broker("consumers", "HoldsState", HOLDING),

@@ -9,6 +9,7 @@ fn stays(broker: &Broker<Draining>) {
     let _ = broker.connection_count();
     let _ = broker.queue("/", "inbox");
     let _ = broker.queues("/");
+    let _ = broker.messages("/", "inbox", 10);
     let _ = broker.queue_depth("/", "inbox");
     let _ = broker.unacked("/", "inbox");
     let _ = broker.consumers("/", "inbox");

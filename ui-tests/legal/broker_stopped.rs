@@ -6,6 +6,7 @@ fn stays(broker: &Broker<Stopped>) {
     let _ = broker.cut();
     let _ = broker.queue("/", "inbox");
     let _ = broker.queues("/");
+    let _ = broker.messages("/", "inbox", 10);
     let _ = broker.queue_depth("/", "inbox");
     let _ = broker.unacked("/", "inbox");
     let _ = broker.consumers("/", "inbox");
