@@ -4,6 +4,8 @@
 #[macro_use]
 #[path = "../behaviour/place.rs"]
 mod place;
+#[path = "../node/mod.rs"]
+mod node;
 
 mod calling;
 mod failing;
@@ -11,5 +13,6 @@ mod jobs;
 mod kit;
 mod middleware;
 mod publishing;
+mod recovering;
 mod relaying;
 mod working;
