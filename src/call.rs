@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    config::Hold,
     error::Error,
     handle::Handle,
     proto::{CallError, CallId, ChannelKey, Reply, Request, WaiterId},
@@ -29,6 +30,7 @@ use crate::{
 pub struct Call<T> {
     shared: Arc<Handle>,
     after: Duration,
+    hold: Option<Hold>,
     state: CallState,
     waiter: Option<WaiterId>,
     finish: Finish<T>,
@@ -57,12 +59,19 @@ impl<T> Call<T> {
     ) -> Self {
         let after = shared.call_timeout();
         let state = CallState::Idle(wanted);
-        Call { shared, after, state, waiter: None, finish: Box::new(finish) }
+        Call { shared, after, hold: None, state, waiter: None, finish: Box::new(finish) }
     }
 
     /// Waits this long for the answer, instead of the configured time.
     pub fn within(mut self, deadline: Duration) -> Self {
         self.after = deadline;
+        self
+    }
+
+    /// What it does when the connection is being recovered, instead of what is
+    /// [configured](crate::Config::while_recovering): waits, up to its deadline, or fails at once.
+    pub fn while_recovering(mut self, hold: Hold) -> Self {
+        self.hold = Some(hold);
         self
     }
 
@@ -84,7 +93,7 @@ impl<T> Future for Call<T> {
             && let CallState::Idle(wanted) = std::mem::replace(&mut this.state, CallState::Done)
         {
             let wanted = wanted?;
-            if let Some(refusal) = this.shared.refusal() {
+            if let Some(refusal) = this.shared.refusal(this.hold) {
                 return Poll::Ready(Err(refusal));
             }
             let sent = this.send(wanted);

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Failed},
     handle::Handle,
     message::Message,
-    proto::{CallId, Reply, WaiterId},
+    proto::{CallId, LeftOver, Reply, WaiterId},
     sealed::Sealed,
     uri::Uri,
     watch::{Blocked, ConnectionState, ConnectionStats, Ended, StateChanges, Unblocked},
@@ -44,17 +44,31 @@ pub trait ConnState: Sealed + Send + Sync + 'static {
     const NAME: &'static str;
     #[doc(hidden)]
     fn config(inner: &Self::Inner) -> &Config;
+    #[doc(hidden)]
+    fn left_over(inner: &Self::Inner) -> Option<LeftOver>;
 }
 
 impl Sealed for Disconnected {}
 impl Sealed for Connected {}
 
+/// What a connection that is not dialled keeps.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct AtRest {
+    config: Config,
+    left_over: Option<LeftOver>,
+}
+
 impl ConnState for Disconnected {
-    type Inner = Box<Config>;
+    type Inner = Box<AtRest>;
     const NAME: &'static str = "Disconnected";
 
     fn config(inner: &Self::Inner) -> &Config {
-        inner
+        &inner.config
+    }
+
+    fn left_over(inner: &Self::Inner) -> Option<LeftOver> {
+        inner.left_over
     }
 }
 
@@ -64,6 +78,10 @@ impl ConnState for Connected {
 
     fn config(inner: &Self::Inner) -> &Config {
         inner.config()
+    }
+
+    fn left_over(inner: &Self::Inner) -> Option<LeftOver> {
+        inner.look(|connection| connection.ended().map(|_| connection.left_over()))
     }
 }
 
@@ -121,6 +139,23 @@ impl<S: ConnState> Conn<S> {
         message.into().of_user(&self.config().credentials.user)
     }
 
+    /// What was not finished when this connection was closed, or gave up; `None` while it is open,
+    /// and if it never was.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    /// # let conn = hopmq::Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+    /// let conn = conn.close().await?;
+    /// if let Some(left) = conn.left_over().filter(|left| !left.is_nothing()) {
+    ///     eprintln!("{} publishes unconfirmed, {} deliveries unsettled", left.unconfirmed, left.unsettled);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn left_over(&self) -> Option<LeftOver> {
+        S::left_over(&self.inner)
+    }
+
     /// What it connects to, and how.
     pub fn config(&self) -> &Config {
         S::config(&self.inner)
@@ -130,7 +165,17 @@ impl<S: ConnState> Conn<S> {
 impl Conn<Disconnected> {
     /// A connection that can be dialled: from a [`Config`], or from a [`Uri`].
     pub fn new(config: impl Into<Config>) -> Self {
-        Conn::with_inner(Box::new(config.into()))
+        Conn::at_rest(config.into(), None)
+    }
+
+    fn at_rest(config: Config, left_over: Option<LeftOver>) -> Self {
+        Conn::with_inner(Box::new(AtRest { config, left_over }))
+    }
+
+    /// The same connection when it has ended: its configuration, and what it left over.
+    fn of_ended(handle: &Handle) -> Self {
+        let left_over = handle.look(|connection| connection.left_over());
+        Conn::at_rest(handle.config().clone(), Some(left_over))
     }
 }
 
@@ -145,7 +190,7 @@ impl Sealed for Conn<Connected> {}
 
 impl CanConnect for Conn<Disconnected> {
     fn into_config(self) -> Config {
-        *self.inner
+        self.inner.config
     }
 }
 
@@ -194,10 +239,13 @@ impl<S: ConnState> Conn<S> {
         })
     }
 
-    /// Closes the connection and with it every channel: what was sent before goes out first, and
-    /// publishes have their outcome, as far as the broker tells it within
+    /// Closes the connection and with it every channel, in an orderly way: consumers are cancelled,
+    /// and what waits for them goes back to the queue; what was sent before goes out first; publishes
+    /// have their outcome, as far as the broker tells it, and deliveries that this program holds are
+    /// settled, as far as it does so, within
     /// [`Policy::drain_timeout`](crate::fsm::supervisor::Policy::drain_timeout) (10 s by itself).
-    /// Publishing from elsewhere meanwhile fails as [`Error::Closed`].
+    /// Publishing from elsewhere meanwhile fails as [`Error::Closed`]. What was not finished then is
+    /// told by [`Conn::left_over`].
     ///
     /// It succeeds also when the connection is dead already, or when the broker does not answer
     /// within the deadline: in the end it is closed.
@@ -240,7 +288,7 @@ impl Future for Connecting {
                 Ok(attempt) => this.attempt.set(Some(attempt)),
                 Err(error) => {
                     *this.config = None;
-                    let remains = Conn::with_inner(Box::new(unshare(config)));
+                    let remains = Conn::at_rest(unshare(config), None);
                     return Poll::Ready(Err(Failed::new(error, remains)));
                 }
             }
@@ -251,7 +299,7 @@ impl Future for Connecting {
         *this.config = None;
         Poll::Ready(match connected {
             Ok(shared) => Ok(Conn::with_inner(shared)),
-            Err(error) => Err(Failed::new(error, Conn::with_inner(Box::new(unshare(config))))),
+            Err(error) => Err(Failed::new(error, Conn::at_rest(unshare(config), None))),
         })
     }
 }
@@ -320,7 +368,7 @@ impl Future for Closing {
             .call
             .get_or_insert_with(|| shared.command(|connection, now| connection.close(now)));
         ready!(shared.poll_call(call, this.waiter, cx)).map_err(|error| shared.error(error))?;
-        Poll::Ready(Ok(Conn::with_inner(Box::new(shared.config().clone()))))
+        Poll::Ready(Ok(Conn::of_ended(shared)))
     }
 }
 
@@ -359,7 +407,7 @@ impl<S: ConnState> Conn<S> {
         Self: IsConnected,
     {
         match self.handle().ended() {
-            Some(_) => Ok(Conn::with_inner(Box::new(self.handle().config().clone()))),
+            Some(_) => Ok(Conn::of_ended(self.handle())),
             None => Err(self),
         }
     }
@@ -372,7 +420,8 @@ impl<S: ConnState> Conn<S> {
         self.handle().look(|connection| connection.supervisor().state())
     }
 
-    /// Every change of that state, from the first dialling on.
+    /// Every change of that state, from the first dialling on. The same goes to `tracing`: a span for
+    /// each stay in a state and an event for each change, with the names that they have here.
     ///
     /// ```no_run
     /// # async fn run(conn: hopmq::Conn<hopmq::Connected>) {

@@ -18,6 +18,7 @@ use crate::{
     capability::IsOpen,
     chan::{Chan, ChanInner, ChanState},
     delivery::{Delivery, Source},
+    driver::Untaken,
     error::{ConsumeError, Error},
     interruption::Interruptions,
     message::Received,
@@ -198,7 +199,7 @@ impl ConsumeOptions {
         });
         let chan = source.chan.clone();
         chan.call(request, move |reply| match reply {
-            Reply::Consuming(key) => Ok(finish(Deliveries::new(source.clone(), key))),
+            Reply::Consuming(key) => Ok(finish(Deliveries::new(source.clone(), key, automatic))),
             _ => Err(Error::Closed),
         })
     }
@@ -471,12 +472,16 @@ struct Deliveries {
     taken: VecDeque<Arrival>,
     waiter: Option<WaiterId>,
     over: bool,
+    /// How many of those taken are owed a settlement, where they are.
+    untaken: Option<Untaken>,
 }
 
 impl Deliveries {
-    fn new(source: Arc<Source>, key: ConsumerKey) -> Self {
+    fn new(source: Arc<Source>, key: ConsumerKey, automatic: bool) -> Self {
         let limits = source.chan.handle.config().limits.table();
-        Deliveries { source, key, limits, taken: VecDeque::new(), waiter: None, over: false }
+        let untaken = (!automatic).then(|| source.chan.handle.count_untaken());
+        let taken = VecDeque::new();
+        Deliveries { source, key, limits, taken, waiter: None, over: false, untaken }
     }
 
     // Inlined into the user's loop, so that a message is moved once.
@@ -484,6 +489,9 @@ impl Deliveries {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Arrival, ConsumeError>>> {
         loop {
             if let Some(arrival) = self.taken.pop_front() {
+                if let Some(untaken) = &self.untaken {
+                    untaken.are(self.taken.len());
+                }
                 return Poll::Ready(Some(match arrival.content.discarded() {
                     None => Ok(arrival),
                     Some(discarded) => Err(self.refuse(arrival, discarded)),
@@ -551,6 +559,7 @@ impl Drop for Deliveries {
     fn drop(&mut self) {
         self.source.chan.handle.forget(self.waiter);
         let rest = std::mem::take(&mut self.taken);
+        self.untaken = None;
         let key = self.key;
         self.source.chan.handle.command(|connection, now| connection.drop_consumer(now, key, rest));
     }

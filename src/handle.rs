@@ -97,10 +97,10 @@ impl Handle {
     }
 
     /// Why a call has to fail at once: the circuit breaker is open, or the connection is being
-    /// recovered and the configuration says not to wait for that.
-    pub(crate) fn refusal(&self) -> Option<Error> {
+    /// recovered and the call, or else the configuration, says not to wait for that.
+    pub(crate) fn refusal(&self, hold: Option<Hold>) -> Option<Error> {
         let now = self.now();
-        let hold = self.config.while_recovering;
+        let hold = hold.unwrap_or(self.config.while_recovering);
         let (circuit, lost) = self.look(|connection| {
             let supervisor = connection.supervisor();
             let circuit = supervisor.next_probe().map(|probe| probe.saturating_since(now));

@@ -122,7 +122,7 @@ pub use chan::{
 #[cfg(feature = "client")]
 pub use config::{
     Address, Config, ConfigError, Credentials, CredentialsProvider, EnvError, Hold, IssueError,
-    Issued, Limits, Mechanism, Provider, Scheme, Secret, Tls,
+    Issued, Limits, MakeHooks, Mechanism, Provider, Scheme, Secret, Tls,
 };
 #[cfg(feature = "client")]
 pub use confirm::{Confirm, ConfirmError};
@@ -156,7 +156,7 @@ pub use message::{Message, MessageProperties, Received, ReplyName, ReplyTo};
 #[cfg(feature = "client")]
 pub use name::{Declare, Name, Passive};
 #[cfg(feature = "client")]
-pub use proto::WhenCancelled;
+pub use proto::{LeftOver, WhenCancelled};
 #[cfg(feature = "client")]
 pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
 #[cfg(feature = "client")]

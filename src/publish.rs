@@ -137,6 +137,13 @@ macro_rules! options {
                 self.handover.waiting.get_or_insert_default().within = Some(deadline);
                 self
             }
+
+            /// What it does when the connection is being recovered, instead of what is
+            /// [configured](crate::Config::while_recovering): waits for it, or fails at once.
+            pub fn while_recovering(mut self, hold: Hold) -> Self {
+                self.handover.waiting.get_or_insert_default().hold = Some(hold);
+                self
+            }
         }
     };
 }
@@ -149,9 +156,12 @@ impl Publish<'_> {
     /// the broker has answered: its [`Confirm`] is then *unknown* only when the connection ends for
     /// good. It may arrive more than once, each time with the same message id; one without gets one.
     ///
-    /// What is kept counts into the window of unconfirmed messages
+    /// While the connection is lost it is taken at once, and waits in order for the connection. What
+    /// is kept counts into the window of unconfirmed messages
     /// ([`Limits::window_messages`](crate::Limits::window_messages), and in bytes), which therefore
-    /// bounds it, and holds publishers back while the connection is lost.
+    /// bounds it: when that is full, publishing waits.
+    ///
+    /// For all messages of a publisher: [`Publisher::at_least_once`](crate::Publisher::at_least_once).
     pub fn at_least_once(mut self) -> Self {
         self.handover.keep = true;
         if let Some(message) = self.handover.message.take() {
@@ -276,6 +286,8 @@ struct Handover<'a> {
 struct Waiting {
     /// How long it may, where that is not the configured time.
     within: Option<Duration>,
+    /// Whether it waits for a recovery, where that is not as configured.
+    hold: Option<Hold>,
     /// Encoded once, however often it is polled.
     encoded: Option<EncodedProperties>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -350,7 +362,8 @@ impl<'a> Handover<'a> {
         {
             return Poll::Ready(Err(Error::Blocked { reason }));
         }
-        if let Some(refusal) = handle.refusal() {
+        let hold = self.waiting.as_ref().and_then(|waiting| waiting.hold);
+        if let Some(refusal) = handle.refusal(hold) {
             return Poll::Ready(Err(refusal));
         }
         let waiting = self.waiting.get_or_insert_default();

@@ -39,7 +39,13 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Publisher {
+    minted: Arc<Minted>,
+}
+
+/// What all clones of a publisher share.
+struct Minted {
     chan: Arc<ChanInner>,
+    at_least_once: bool,
 }
 
 impl<S: ChanState> Chan<S> {
@@ -48,11 +54,15 @@ impl<S: ChanState> Chan<S> {
     where
         Self: InConfirmMode,
     {
-        Publisher { chan: self.inner().clone() }
+        Publisher::on(self.inner().clone(), false)
     }
 }
 
 impl Publisher {
+    fn on(chan: Arc<ChanInner>, at_least_once: bool) -> Self {
+        Publisher { minted: Arc::new(Minted { chan, at_least_once }) }
+    }
+
     /// Publishes a message whose outcome the broker tells, as [`Chan::publish`] does.
     ///
     /// # Errors
@@ -66,17 +76,39 @@ impl Publisher {
     where
         R: RouteTo<'a, X>,
     {
-        Publish::on(&self.chan, exchange, route, message.into())
+        let publish = Publish::on(&self.minted.chan, exchange, route, message.into());
+        if self.minted.at_least_once { publish.at_least_once() } else { publish }
+    }
+
+    /// Publishes every message [at least once](Publish::at_least_once) from now on, also through
+    /// clones that are made of it: no call can forget it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    /// # let conn = hopmq::Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+    /// # let chan = conn.open_channel().await?.confirm_select().await?;
+    /// use hopmq::Exchange;
+    ///
+    /// let news = chan.declare(Exchange::fanout("news")).await?;
+    /// let publisher = chan.publisher().at_least_once();
+    /// let confirm = publisher.publish(&news, (), b"kept").await?;
+    /// broker.faults().cut_connections();
+    /// confirm.await?; // also when it had to be published again
+    /// # Ok(()) }
+    /// ```
+    pub fn at_least_once(self) -> Self {
+        Publisher::on(self.minted.chan.clone(), true)
     }
 
     /// Whether it publishes on this very channel.
     pub(crate) fn is_on(&self, chan: &Arc<ChanInner>) -> bool {
-        Arc::ptr_eq(&self.chan, chan)
+        Arc::ptr_eq(&self.minted.chan, chan)
     }
 
     /// Why the channel ended, if it has. Then every publish says the same.
     pub fn close_reason(&self) -> Option<Error> {
-        self.chan.handle.channel_ended(self.chan.key)
+        self.minted.chan.handle.channel_ended(self.minted.chan.key)
     }
 }
 

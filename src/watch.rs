@@ -15,7 +15,7 @@ use crate::{
     consumer::Next,
     driver::Shared,
     error::Error,
-    fsm::supervisor::{Stats, Transition},
+    fsm::supervisor::{Reasons, Stats, Transition},
     proto::{Cause, Change, ChannelKey, Connection, NotRecovered, WaiterId},
 };
 
@@ -82,6 +82,36 @@ pub struct StateChanges {
 impl StateChanges {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         StateChanges { shared, cursor: 0, waiter: None }
+    }
+
+    /// Degrades the connection for reasons of the program's own ([`Reasons::own`]), or since it may
+    /// have missed events ([`Reasons::MISSED`]). Other reasons are the connection's to give: ignored.
+    pub fn degrade(&self, reasons: Reasons) {
+        self.shared.command(|connection, now| connection.degrade(now, reasons));
+    }
+
+    /// Takes such reasons back: without any, the connection is connected again. So a program that
+    /// has [`Resume::Degraded`](crate::fsm::supervisor::Resume::Degraded) configured says that it has
+    /// seen to what it missed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    /// use hopmq::{Config, Conn, ConnectionState, fsm::supervisor::{Policy, Reasons, Resume}};
+    ///
+    /// let resume = Resume::Degraded(Reasons::MISSED);
+    /// let config: Config = broker.uri().parse()?;
+    /// let conn = Conn::new(config.recovery(Policy { resume, ..Policy::default() })).connect().await?;
+    /// let mut changes = conn.state_changes();
+    /// broker.faults().cut_connections();
+    /// while changes.next().await.is_some_and(|change| change.to != ConnectionState::Degraded) {}
+    /// // Here the program looks for what it missed.
+    /// changes.clear(Reasons::MISSED);
+    /// assert_eq!(conn.state(), ConnectionState::Connected);
+    /// # Ok(()) }
+    /// ```
+    pub fn clear(&self, reasons: Reasons) {
+        self.shared.command(|connection, now| connection.clear(now, reasons));
     }
 
     /// The next change; `None` after the end. Dropping the future loses nothing.
@@ -251,6 +281,12 @@ pub struct ConnectionStats {
     pub state: ConnectionState,
     /// For how long it has been in it.
     pub in_state: Duration,
+    /// Why it is degraded, or will be when it is back.
+    pub reasons: Reasons,
+    /// The state before.
+    pub previous: Option<ConnectionState>,
+    /// What the machine has handled last in its state, e.g. `degrade`; nothing since it entered it.
+    pub last_event: Option<&'static str>,
     /// What the machine has counted: transitions, attempts, failures, recoveries, time per state.
     pub machine: Stats,
     /// Messages that were published again after a lost connection
@@ -272,6 +308,9 @@ impl ConnectionStats {
         shared.look(|connection| ConnectionStats {
             state: connection.supervisor().state(),
             in_state: connection.supervisor().time_in_state(now),
+            reasons: connection.supervisor().reasons(),
+            previous: connection.supervisor().machine().context().previous(),
+            last_event: connection.supervisor().machine().context().last().map(|on| on.name()),
             machine: connection.supervisor().stats(now),
             replayed: connection.replayed(),
             unconfirmed: connection.unconfirmed(),

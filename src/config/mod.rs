@@ -1,5 +1,6 @@
 //! Everything that can be set about a connection, from an address or in code.
 mod address;
+mod hooks;
 mod limits;
 mod provider;
 mod secret;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 pub use self::address::{Address, Scheme};
 pub(crate) use self::address::{is_host, is_ipv6, write_authority};
+pub use self::hooks::MakeHooks;
 pub use self::limits::Limits;
 pub use self::provider::{CredentialsProvider, IssueError, Issued, Provider};
 pub use self::secret::{Credentials, Mechanism, Secret};
@@ -21,7 +23,7 @@ pub use self::tls::Tls;
 pub(crate) use self::tls::Verify;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{Identity, Pem, ServerNameSetting};
-use crate::fsm::supervisor::Policy;
+use crate::fsm::supervisor::{Hooks, Policy};
 use crate::uri::{Uri, UriError};
 
 /// The least `frame_max` that a peer must take (AMQP 0-9-1, 4.2.3 and the domain of `tune`).
@@ -95,8 +97,11 @@ pub struct Config {
     /// itself it reconnects for ever, at once and then with growing waits up to 30 s.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub recovery: Policy,
-    /// What calls do while a lost connection is being recovered.
+    /// What calls do while a lost connection is being recovered, unless the call says otherwise.
     pub while_recovering: Hold,
+    /// What makes the hooks of each connection; see [`Config::hooks`].
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub hooks: Option<MakeHooks>,
 }
 
 /// What a call does that cannot go out now.
@@ -192,6 +197,7 @@ impl Default for Config {
             while_blocked: Hold::Wait,
             recovery: Policy::default(),
             while_recovering: Hold::Wait,
+            hooks: None,
         }
     }
 }
@@ -334,6 +340,29 @@ impl Config {
     /// Sets what calls do while a lost connection is being recovered.
     pub fn while_recovering(mut self, hold: Hold) -> Self {
         self.while_recovering = hold;
+        self
+    }
+
+    /// Sets what makes the hooks of each connection: callbacks before and after the transitions of
+    /// its machine, of one state or of all (for logs, metrics, calls of your own). They see every
+    /// transition in its order, from the first dialling on.
+    ///
+    /// They run on a thread where they may block, one after the other: the connection does not
+    /// wait for them. Hooks that fall more than 256 transitions behind miss some, with a warning.
+    ///
+    /// ```
+    /// use hopmq::{Config, ConnectionState, fsm::supervisor::Hooks};
+    ///
+    /// let config = Config::new().hooks(|| {
+    ///     let mut hooks = Hooks::new();
+    ///     hooks.before_leaving(ConnectionState::Connected, |change| println!("{change}"));
+    ///     hooks.after_any(|change| println!("now {:?}", change.to));
+    ///     hooks
+    /// });
+    /// # let _ = config;
+    /// ```
+    pub fn hooks(mut self, make: impl Fn() -> Hooks + Send + Sync + 'static) -> Self {
+        self.hooks = Some(MakeHooks::new(make));
         self
     }
 

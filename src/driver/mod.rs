@@ -8,6 +8,7 @@ mod attempt;
 mod blocks;
 pub(crate) mod dial;
 mod history;
+mod hooks;
 mod names;
 mod refresh;
 mod sasl;
@@ -16,6 +17,8 @@ mod shared;
 mod task;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+mod trace;
+mod untaken;
 mod waiters;
 
 // Hidden methods of sealed public traits name them, so they are `pub` though nobody can reach them.
@@ -24,3 +27,4 @@ pub use names::Renamed;
 #[allow(unreachable_pub)]
 pub use shared::Shared;
 pub(crate) use task::spawn;
+pub(crate) use untaken::Untaken;

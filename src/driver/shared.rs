@@ -12,18 +12,21 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{
     history::History,
     names::{Names, Renamed},
+    trace,
+    untaken::{AllUntaken, Untaken},
     waiters::Waiters,
 };
 use crate::{
-    fsm::{Label, Time},
+    fsm::Time,
     proto::{
         Accepted, Arrival, CallError, CallId, Change, ChannelKey, Connection, ConsumerEnd,
-        ConsumerKey, EntityReport, Interruption, NotRecovered, Outcome, Outgoing, Reply,
-        ReturnedContent, SettleError, Settlement, WaiterId, Wakes,
+        ConsumerKey, Interruption, Outcome, Outgoing, Reply, ReturnedContent, SettleError,
+        Settlement, WaiterId, Wakes,
     },
 };
 
@@ -39,6 +42,7 @@ pub struct Shared {
     /// For jitter and the order of hosts.
     seed: u64,
     names: Names,
+    untaken: AllUntaken,
 }
 
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub(crate) struct State {
     /// The last error of the socket, with its sources, for those who ask.
     pub(crate) last_error: Option<Arc<io::Error>>,
     pub(crate) history: History,
+    /// Of the stay in the current state.
+    span: Span,
     woken: Wakes,
 }
 
@@ -57,6 +63,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Shared {
     pub(super) fn around(connection: Connection, seed: u64) -> Arc<Self> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let span = trace::span(connection.supervisor().state(), id);
         Arc::new(Shared {
             state: Mutex::new(State {
                 connection,
@@ -64,12 +72,14 @@ impl Shared {
                 task: None,
                 last_error: None,
                 history: History::default(),
+                span,
                 woken: Wakes::new(),
             }),
             origin: Instant::now(),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
             seed,
             names: Names::default(),
+            untaken: AllUntaken::default(),
         })
     }
 
@@ -139,30 +149,26 @@ impl Shared {
     /// Keeps what has changed for those who watch, and logs it.
     fn note_transitions(&self, state: &mut State) {
         while let Some(change) = state.connection.poll_transition() {
-            let Change { transition, cause } = &change;
-            tracing::info!(
-                connection = self.id,
-                from = transition.from.name(),
-                to = transition.to.name(),
-                event = transition.event(),
-                cause = cause.as_deref().map(tracing::field::display),
-                "connection state"
-            );
+            state.span = trace::transition(&state.span, &change, self.id);
             state.history.push(change);
         }
         while let Some(report) = state.connection.poll_entity_report() {
-            match report {
-                EntityReport::NotRecovered(NotRecovered { entity, reason }) => tracing::warn!(
-                    connection = self.id,
-                    entity = &*entity,
-                    reason = tracing::field::display(reason),
-                    "not recovered"
-                ),
-                EntityReport::Mended(entity) => {
-                    tracing::info!(connection = self.id, entity = &*entity, "recovered after all");
-                }
-            }
+            trace::entity(&state.span, report, self.id);
         }
+    }
+
+    /// While the connection drains: so many deliveries nobody has seen. Gives whether it went on.
+    pub(super) fn drain(&self) -> bool {
+        if !self.look(|connection| connection.is_draining()) {
+            return false;
+        }
+        let (now, untaken) = (self.now(), self.untaken.sum());
+        self.with(|state| state.connection.are_untaken(now, untaken))
+    }
+
+    /// Counts what a consumer takes and does not hand out.
+    pub(crate) fn count_untaken(&self) -> Untaken {
+        self.untaken.count()
     }
 
     /// The next change of state after those that this watcher has seen; `None` after the end.

@@ -20,6 +20,7 @@ use super::{
     attempt::{Attempt, AttemptFailure},
     blocks::Blocks,
     dial::{Dialed, Stream},
+    hooks,
     refresh::Refresh,
     sasl,
     settings::settings,
@@ -53,6 +54,9 @@ pub(crate) fn spawn(config: Arc<Config>) -> Result<Arc<Shared>, TryCurrentError>
     let runtime = tokio::runtime::Handle::try_current()?;
     let seed = Shared::fresh_seed();
     let shared = Shared::around(Connection::new(settings(&config), seed), seed);
+    if let Some(hooks) = &config.hooks {
+        runtime.spawn(hooks::run(shared.clone(), hooks.make()));
+    }
     runtime.spawn(Task::new(shared.clone(), config));
     Ok(shared)
 }
@@ -317,7 +321,11 @@ impl Task {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let due = self.shared.look(|connection| connection.poll_timeout());
+        let (due, draining) =
+            self.shared.look(|connection| (connection.poll_timeout(), connection.is_draining()));
+        if draining && self.shared.drain() {
+            return true;
+        }
         let due = due.map(|time| self.shared.instant(time));
         let shut = match &self.socket {
             Socket::Shutting(_, deadline) | Socket::Deaf(_, _, deadline) => Some(*deadline),

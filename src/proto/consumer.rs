@@ -131,6 +131,11 @@ impl Consumer {
     /// kept.
     pub fn abandon(&mut self, rest: VecDeque<Arrival>, epoch: u32) {
         self.orphaned = true;
+        self.put_back(rest, epoch);
+    }
+
+    /// What waits for its owner, and `rest` before it, is to go back to the queue.
+    pub fn put_back(&mut self, rest: VecDeque<Arrival>, epoch: u32) {
         self.bytes = 0;
         let waiting = rest.into_iter().chain(mem::take(&mut self.buffer));
         // Of an earlier epoch: it is in the queue already, and its tag means another one now.
@@ -141,6 +146,11 @@ impl Consumer {
     /// The tags of what goes back to the queue, now that nothing more can arrive.
     pub fn take_unwanted(&mut self) -> Vec<u64> {
         mem::take(&mut self.unwanted)
+    }
+
+    /// How many deliveries wait for its owner, or to be put back.
+    pub fn waiting(&self) -> usize {
+        self.buffer.len() + self.unwanted.len()
     }
 
     /// Whether it has fallen behind now: more waits for its owner than may, and taking it or
@@ -160,9 +170,6 @@ impl Consumer {
 
     /// Adds a delivery and wakes the owner if it waits.
     pub fn push(&mut self, arrival: Arrival, wakes: &mut Wakes) {
-        if let Some(offsets) = &mut self.offsets {
-            offsets.delivered(arrival.tag, &arrival.content);
-        }
         // A flat charge for each, so that empty bodies are bounded too.
         self.bytes += arrival.content.weight() + mem::size_of::<Arrival>();
         self.buffer.push_back(arrival);
@@ -262,6 +269,14 @@ impl Consumer {
             spec.arguments = offsets.resume(&spec.arguments);
         }
         spec
+    }
+
+    /// A delivery has come for it: where its queue is a stream, its offset is kept.
+    #[cold]
+    pub fn reads(&mut self, tag: u64, content: &Content) {
+        if let Some(offsets) = &mut self.offsets {
+            offsets.delivered(tag, content);
+        }
     }
 
     /// A delivery of its channel was settled.

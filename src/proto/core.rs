@@ -14,10 +14,16 @@ const UNREAD_ANSWERS_MAX: u32 = 2_000;
 /// Over this time the frames that cost the peer nothing are counted.
 const IDLE_FRAMES_PER: Duration = Duration::from_secs(1);
 
+/// How much a batch's one look at the clock may be behind: confirm deadlines are late by that, so that
+/// none is early. Where a batch waits longer for the socket, its publishes are dated anew.
+pub(super) const COARSE: Duration = Duration::from_millis(50);
+
 /// The shared part of a connection, apart from its channels, so that both can be borrowed at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Core {
     pub(super) now: Time,
+    /// When a publish last read the clock, for all of them in the batch; see [`COARSE`].
+    pub(super) stamp: Option<Time>,
     pub(super) limits: Limits,
     pub(super) batch: Batch,
     pub(super) calls: Calls,
@@ -52,6 +58,7 @@ impl Core {
     pub(super) fn new(limits: Limits) -> Self {
         Core {
             now: Time::ZERO,
+            stamp: None,
             limits,
             batch: Batch::default(),
             calls: Calls::default(),
@@ -69,6 +76,12 @@ impl Core {
             idle_frames: (Time::ZERO, 0),
             transitions: VecDeque::new(),
         }
+    }
+
+    /// What was to be written goes nowhere.
+    pub(super) fn clear_batch(&mut self) {
+        self.batch.clear();
+        self.stamp = None;
     }
 
     pub(super) fn note(&mut self, transition: ChannelTransition) {

@@ -40,6 +40,11 @@ impl Heartbeat {
         (!self.interval.is_zero()).then(|| self.last_sent + self.interval / 2)
     }
 
+    /// When a sign of life is late: a peer sends one at half the interval, as we do.
+    pub fn late_at(&self) -> Option<Time> {
+        (!self.interval.is_zero()).then(|| self.last_received + self.interval * 5 / 4)
+    }
+
     /// When the peer counts as dead.
     pub fn dead_at(&self) -> Option<Time> {
         (!self.interval.is_zero()).then(|| self.last_received + self.interval * 2)

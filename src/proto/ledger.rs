@@ -90,6 +90,8 @@ pub struct Ledger {
     exceptional: BTreeMap<u64, Outcome>,
     outstanding: usize,
     bytes: usize,
+    /// From this tag on nothing was ever sent.
+    unsent_from: Option<u64>,
 }
 
 impl Default for Ledger {
@@ -103,6 +105,7 @@ impl Default for Ledger {
             exceptional: BTreeMap::new(),
             outstanding: 0,
             bytes: 0,
+            unsent_from: None,
         }
     }
 }
@@ -141,6 +144,20 @@ impl Ledger {
         self.outstanding += 1;
         self.bytes += size.min(u32::MAX as usize);
         tag
+    }
+
+    /// Notes a publish that waits for the connection: it is kept, and sent when that is back.
+    pub fn push_unsent(&mut self, now: Time, size: usize, kept: Box<Kept>) -> u64 {
+        let tag = self.push(now, size, Some(kept));
+        self.unsent_from.get_or_insert(tag);
+        tag
+    }
+
+    /// The publishes that were dated `from` count as made at `to`: the last ones.
+    pub fn date_anew(&mut self, from: Time, to: Time) {
+        for slot in self.slots.iter_mut().rev().take_while(|slot| slot.published == from) {
+            slot.published = to;
+        }
     }
 
     /// Asks for the outcome of a publish. Taking it forgets it.
@@ -226,8 +243,9 @@ impl Ledger {
     }
 
     /// A new epoch begins, in which the broker counts from 1: what was kept is published again
-    /// first, in its order. Gives the tags and messages.
-    pub fn replay(&mut self, now: Time) -> impl Iterator<Item = (u64, &Kept)> {
+    /// first, in its order. Gives the tags and messages, and whether they were sent before.
+    pub fn replay(&mut self, now: Time) -> impl Iterator<Item = (u64, &Kept, bool)> {
+        let unsent_from = self.unsent_from.take().unwrap_or(u64::MAX);
         self.replayed.clear();
         for (tag, slot) in (self.base..).zip(&mut self.slots) {
             if slot.state == SlotState::Outstanding {
@@ -237,9 +255,10 @@ impl Ledger {
         }
         self.epoch_base = self.next_tag() - 1 - self.replayed.len() as u64;
         let outstanding = (self.base..).zip(&self.slots);
-        outstanding.filter_map(|(tag, slot)| {
+        outstanding.filter_map(move |(tag, slot)| {
             let waits = slot.state == SlotState::Outstanding;
-            slot.kept.as_deref().filter(|_| waits).map(|kept| (tag, kept))
+            let kept = slot.kept.as_deref().filter(|_| waits);
+            kept.map(|kept| (tag, kept, tag < unsent_from))
         })
     }
 
@@ -396,7 +415,7 @@ mod tests {
     }
 
     fn replayed(ledger: &mut Ledger) -> Vec<u64> {
-        ledger.replay(Time::ZERO).map(|(tag, _)| tag).collect()
+        ledger.replay(Time::ZERO).map(|(tag, ..)| tag).collect()
     }
 
     #[test]

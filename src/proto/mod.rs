@@ -51,7 +51,7 @@ pub use channel_machine::{
     ChannelBehaviour, ChannelEvent, ChannelMachine, ChannelState, ChannelTransition, Operation,
 };
 pub use connection::{
-    Accepted, Action, Change, Connection, EntityReport, NotRecovered, Outgoing, Turn,
+    Accepted, Action, Change, Connection, EntityReport, LeftOver, NotRecovered, Outgoing, Turn,
 };
 pub use consumer::{Arrival, Consumer, ConsumerEnd, ConsumerPhase};
 pub use content::{Body, Content, Discarded};

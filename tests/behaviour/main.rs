@@ -8,6 +8,7 @@ mod bodies;
 mod channels;
 mod connecting;
 mod consuming;
+mod draining;
 mod dropping;
 mod events;
 mod exchanges;
@@ -18,6 +19,7 @@ mod lossless;
 #[path = "../node/mod.rs"]
 mod node;
 mod ordering;
+mod outages;
 mod proxy;
 mod publishing;
 mod queues;

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use hopmq::{Address, Config};
@@ -19,6 +19,7 @@ pub(crate) struct Proxy {
     config: Config,
     wires: Arc<Mutex<Vec<AbortHandle>>>,
     holds: Arc<AtomicBool>,
+    dialled: Arc<AtomicUsize>,
     listening: JoinHandle<()>,
 }
 
@@ -30,8 +31,11 @@ impl Proxy {
         let (wires, holds) =
             (Arc::<Mutex<Vec<AbortHandle>>>::default(), Arc::<AtomicBool>::default());
         let (lines, held) = (wires.clone(), holds.clone());
+        let dialled = Arc::<AtomicUsize>::default();
+        let count = dialled.clone();
         let listening = tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 if held.load(Ordering::Relaxed) {
                     continue;
                 }
@@ -45,12 +49,17 @@ impl Proxy {
                 lines.lock().expect("unpoisoned").push(wire.abort_handle());
             }
         });
-        Ok(Proxy { config: config.host(here), wires, holds, listening })
+        Ok(Proxy { config: config.host(here), wires, holds, dialled, listening })
     }
 
     /// How to connect through it.
     pub(crate) fn config(&self) -> Config {
         self.config.clone()
+    }
+
+    /// How often it was dialled.
+    pub(crate) fn dialled(&self) -> usize {
+        self.dialled.load(Ordering::Relaxed)
     }
 
     /// Cuts every connection.

@@ -1,6 +1,6 @@
 //! What a supervisor counts.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use super::keeper::Keeper;
 use super::vocabulary::State;
@@ -33,6 +33,8 @@ pub struct Stats {
     pub longest_recovery: Duration,
     /// How long all of them took.
     pub total_recovery: Duration,
+    /// How long each of the last 16 took, the oldest first.
+    pub recent_recoveries: Vec<Duration>,
     /// The cause of the last failure or loss.
     pub last_cause: CauseId,
     /// What every machine counts: transitions, refusals, time in each state.
@@ -56,11 +58,15 @@ impl Stats {
             last_recovery: tally.last_recovery,
             longest_recovery: tally.longest_recovery,
             total_recovery: tally.total_recovery,
+            recent_recoveries: tally.recent_recoveries.iter().copied().collect(),
             last_cause: tally.last_cause,
             machine: machine.stats(now),
         }
     }
 }
+
+/// Recoveries of which each one's duration is kept.
+const RECENT: usize = 16;
 
 /// The counts as they are kept.
 #[derive(Clone, Debug, Default)]
@@ -73,12 +79,17 @@ pub(super) struct Tally {
     pub(super) last_recovery: Option<Duration>,
     pub(super) longest_recovery: Duration,
     pub(super) total_recovery: Duration,
+    recent_recoveries: VecDeque<Duration>,
     pub(super) last_cause: CauseId,
 }
 
 impl Tally {
     pub(super) fn recovered(&mut self, after: Duration) {
         self.recoveries += 1;
+        if self.recent_recoveries.len() >= RECENT {
+            self.recent_recoveries.pop_front();
+        }
+        self.recent_recoveries.push_back(after);
         self.last_recovery = Some(after);
         self.longest_recovery = self.longest_recovery.max(after);
         self.total_recovery = self.total_recovery.saturating_add(after);

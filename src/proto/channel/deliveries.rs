@@ -90,6 +90,9 @@ impl Channel {
                 false => Err(Violation::Flood("deliveries for a cancelled consumer")),
             };
         }
+        if self.reads_streams {
+            consumer.reads(tag, &content);
+        }
         let epoch = self.epoch;
         consumer.push(Arrival { tag, epoch, redelivered, automatic, content }, &mut core.wakes);
         if consumer.falls_behind(&core.limits) {

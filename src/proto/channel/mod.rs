@@ -10,9 +10,9 @@ use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Arrival, Assembly, CallError, CallId, Cause, ChannelEvent, ChannelKey, ChannelMachine,
-    ChannelState, ConsumeSpec, Consumer, ConsumerEnd, ConsumerKey, ConsumerPhase, Content,
-    Exception, Interruption, Ledger, Operation, Outcome, Outgoing, Reply, Request, Scope,
+    Accepted, Arrival, Assembly, CallError, CallId, Cause, ChannelEvent, ChannelKey,
+    ChannelMachine, ChannelState, ConsumeSpec, Consumer, ConsumerEnd, ConsumerKey, ConsumerPhase,
+    Content, Exception, Interruption, Ledger, Operation, Outcome, Outgoing, Reply, Request, Scope,
     Violation, WaiterId, WhenCancelled,
     core::Core,
     request::consumer_number,

@@ -30,6 +30,26 @@ impl Channel {
         }
     }
 
+    /// Keeps a message while the connection is lost, in its place behind what was published before:
+    /// it goes out when the connection is back. The window bounds what is kept.
+    #[cold]
+    pub(in crate::proto) fn keep_for_later(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        core: &Core,
+        waiter: &mut dyn FnMut() -> Option<WaiterId>,
+    ) -> Accepted {
+        let body = outgoing.body.iter().map(Bytes::len).sum::<usize>();
+        let weight = body + outgoing.properties.len();
+        match self.window_is_full(weight, core, waiter) {
+            true => Accepted::Wait,
+            false => {
+                let tag = self.ledger.push_unsent(core.now, weight, outgoing.to_kept());
+                Accepted::Yes { tag }
+            }
+        }
+    }
+
     /// What has to go out before a publish does.
     pub(in crate::proto) fn begin_publish(&mut self, bytes: &mut BytesMut) {
         self.transaction_open |= self.transactional;

@@ -119,10 +119,10 @@ impl Channel {
     /// Publishes again what was kept, in its order and in front of anything new.
     fn replay(&mut self, frame_max: usize, core: &mut Core) {
         let id = self.id;
-        for (tag, kept) in self.ledger.replay(core.now) {
+        for (tag, kept, again) in self.ledger.replay(core.now) {
             let size = kept.body.iter().map(Bytes::len).sum();
             Outgoing::of(kept).encode(&mut core.batch, id, size, tag, frame_max);
-            core.replayed += 1;
+            core.replayed += u64::from(again);
         }
     }
 
@@ -155,6 +155,31 @@ impl Channel {
         for consumer in self.consumers.iter_mut().filter(|consumer| consumer.spec.queue == *queue) {
             consumer.lose_queue(core.now, ConsumerEnd::Ended(cause.clone()), &mut core.wakes);
         }
+    }
+
+    /// The connection is about to be closed: consumers are cancelled, and what waits for them goes
+    /// back to the queue.
+    pub(in crate::proto) fn stop_consuming(&mut self, core: &mut Core) {
+        let numbers: Vec<u32> = self.consumers.iter().map(|consumer| consumer.number).collect();
+        for number in numbers {
+            let _ = self.cancel_consumer(number, None, ConsumerEnd::Cancelled, core);
+        }
+        for consumer in &mut self.consumers {
+            if consumer.caught_up() {
+                core.consumer_caught_up();
+            }
+            if !consumer.spec.automatic {
+                consumer.put_back(VecDeque::new(), self.epoch);
+            }
+        }
+        self.forget_orphans(core);
+    }
+
+    /// Deliveries that this program holds and has not settled.
+    pub(in crate::proto) fn unsettled(&self) -> usize {
+        let buffered = self.consumers.iter().filter(|consumer| !consumer.spec.automatic);
+        let buffered: usize = buffered.map(Consumer::waiting).sum();
+        self.unsettled.outstanding().saturating_sub(buffered)
     }
 
     /// Whether something is being deleted.

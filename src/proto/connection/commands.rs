@@ -156,15 +156,15 @@ impl Connection {
             || self.blocked.is_some()
             || self.core.batch.len() >= self.core.limits.outbound_bytes
         {
+            if outgoing.keep && !channel.live && channel.is_confirming() {
+                return Ok(channel.keep_for_later(outgoing, &self.core, waiter));
+            }
             self.core.gate.extend(waiter());
             return Ok(Accepted::Wait);
         }
-        if self.core.batch.is_empty() {
-            // The clock is read once a batch: confirm deadlines need no better.
-            self.core.now = now();
-        }
         let size = outgoing.body.iter().map(Bytes::len).sum::<usize>();
-        if channel.window_is_full(size, &self.core, waiter) {
+        let weight = size + outgoing.properties.len();
+        if channel.window_is_full(weight, &self.core, waiter) {
             return Ok(Accepted::Wait);
         }
         channel.begin_publish(&mut self.core.batch.bytes);
@@ -172,7 +172,9 @@ impl Connection {
         let tag = match channel.is_confirming() {
             true => {
                 let kept = outgoing.keep.then(|| outgoing.to_kept());
-                channel.ledger.push(self.core.now, size, kept)
+                // The clock is read once a batch: confirm deadlines need no better.
+                let stamp = *self.core.stamp.get_or_insert_with(now);
+                channel.ledger.push(stamp, weight, kept)
             }
             false => 0,
         };
@@ -299,6 +301,19 @@ impl Connection {
                 self.channels.remove(key);
             }
         }
+    }
+
+    /// Gives the user's own reasons to be degraded, or says that events may have been missed. Other
+    /// reasons are the connection's own to give, and are ignored.
+    pub fn degrade(&mut self, now: Time, reasons: Reasons) {
+        self.core.now = now;
+        self.supervise(supervisor::Event::Degrade(reasons & (Reasons::ALL_OWN | Reasons::MISSED)));
+    }
+
+    /// Takes such reasons back.
+    pub fn clear(&mut self, now: Time, reasons: Reasons) {
+        self.core.now = now;
+        self.supervise(supervisor::Event::Clear(reasons & (Reasons::ALL_OWN | Reasons::MISSED)));
     }
 
     /// Wakes the waiter at the next change of state, block, or end of a channel.

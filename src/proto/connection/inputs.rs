@@ -6,7 +6,7 @@ impl Connection {
     /// A socket is open: shake hands, with the first of these mechanisms that the broker offers.
     pub fn handle_dialed(&mut self, now: Time, mechanisms: Vec<Mechanism>) {
         self.core.now = now;
-        self.core.batch.clear();
+        self.core.clear_batch();
         self.decoder = Decoder::new(handshake_frame_max(&self.settings));
         self.heartbeat = Heartbeat::new(Duration::ZERO, now);
         let step = handshake::begin(mechanisms, &mut self.core.batch.bytes);
@@ -35,6 +35,10 @@ impl Connection {
     pub fn handle_input(&mut self, now: Time, block: &Bytes) -> usize {
         self.core.now = now;
         self.heartbeat.received(now);
+        if self.late {
+            self.late = false;
+            self.supervise(supervisor::Event::Clear(Reasons::LATE));
+        }
         let mut at = 0;
         while !matches!(self.link, Link::Down) {
             let handled = match self.handle_whole_delivery(block, &mut at) {
@@ -79,6 +83,7 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Time) {
         self.core.now = now;
         self.core.calls.expire(now, &mut self.core.wakes);
+        self.date_publishes(now);
         self.expire_confirms(now);
         self.expire_overrun(now);
         self.expire_link(now);
@@ -104,6 +109,7 @@ impl Connection {
             Link::Up if self.wants_read() => self.heartbeat.dead_at(),
             _ => None,
         };
+        let late = dead.filter(|_| !self.late).and(self.heartbeat.late_at());
         let turn = match self.link {
             Link::Handshake(_) => self.turn.map(|(_, turn)| turn.until),
             _ => None,
@@ -115,11 +121,12 @@ impl Connection {
             .filter(|channel| channel.live)
             .filter_map(|channel| channel.ledger.oldest())
             .min()
-            .map(|oldest| oldest + self.settings.confirm_timeout);
+            .map(|oldest| oldest + self.settings.confirm_timeout + COARSE);
+        let undated = self.core.stamp.map(|stamp| stamp + COARSE);
         let overrun = self.core.paused_since.map(|since| since + self.core.limits.overrun_after);
         [link, dead, turn, confirm, overrun, self.core.calls.next_deadline()]
             .into_iter()
-            .chain([self.supervisor.poll_timeout(), self.mending.poll_timeout()])
+            .chain([self.supervisor.poll_timeout(), self.mending.poll_timeout(), undated, late])
             .flatten()
             .min()
     }
@@ -132,6 +139,11 @@ impl Connection {
     /// Swaps out what is to be written. `batch` must be empty; its memory is used for what follows.
     pub fn take_batch(&mut self, now: Time, batch: &mut Batch) {
         self.core.now = now;
+        if self.draining {
+            self.finish_draining();
+        }
+        self.date_publishes(now);
+        self.core.stamp = None;
         self.flush_acks();
         std::mem::swap(&mut self.core.batch, batch);
         self.core.unread_answers = 0;
@@ -191,8 +203,14 @@ impl Connection {
         let dead = self.heartbeat.dead_at().is_some_and(|at| at <= now);
         if dead && self.wants_read() {
             self.actions.push_back(Action::Shut);
-            self.lost(Cause::Lost(Loss::Heartbeat(self.heartbeat.interval())));
-        } else if self.heartbeat.send_due().is_some_and(|due| due <= now) {
+            return self.lost(Cause::Lost(Loss::Heartbeat(self.heartbeat.interval())));
+        }
+        let late = self.heartbeat.late_at().is_some_and(|at| at <= now);
+        if late && self.wants_read() && !self.late {
+            self.late = true;
+            self.supervise(supervisor::Event::Degrade(Reasons::LATE));
+        }
+        if self.heartbeat.send_due().is_some_and(|due| due <= now) {
             encode::heartbeat(&mut self.core.batch.bytes);
             self.heartbeat.sent(now);
         }
@@ -210,8 +228,22 @@ impl Connection {
         }
     }
 
+    /// Publishes that have waited in the batch were made after its one look at the clock: how long
+    /// after, nobody knows, so that their deadlines count from now.
+    fn date_publishes(&mut self, now: Time) {
+        let Some(stamp) = self.core.stamp else { return };
+        if now.saturating_since(stamp) < COARSE {
+            return;
+        }
+        for channel in self.channels.iter_mut() {
+            channel.ledger.date_anew(stamp, now);
+        }
+        // The next one looks at the clock again.
+        self.core.stamp = None;
+    }
+
     pub(super) fn expire_confirms(&mut self, now: Time) {
-        let after = self.settings.confirm_timeout;
+        let after = self.settings.confirm_timeout + COARSE;
         for channel in self.channels.iter_mut() {
             channel.expire(now, after, &mut self.core);
         }

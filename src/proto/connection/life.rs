@@ -8,6 +8,7 @@ impl Connection {
         self.link = Link::Up;
         self.turn = None;
         self.epoch += 1;
+        self.late = false;
         self.decoder.set_frame_max(negotiated.frame_max);
         self.heartbeat = Heartbeat::new(negotiated.heartbeat, now);
         self.ids = ChannelIds::new(negotiated.channel_max);
@@ -62,7 +63,7 @@ impl Connection {
             Link::Closing => self.finish_close(),
             Link::Up => self.lost(Cause::Violation(violation)),
             _ => {
-                self.core.batch.clear();
+                self.core.clear_batch();
                 // Where a broker was, something else may answer for a while, such as a proxy.
                 let retry = if self.epoch == 0 { Retry::Never } else { Retry::Can };
                 self.host_failed(Cause::Violation(violation), retry);
@@ -75,7 +76,7 @@ impl Connection {
         match self.turn.take() {
             Some((_, Turn { among_others: true, .. })) => {
                 self.link = Link::Down;
-                self.core.batch.clear();
+                self.core.clear_batch();
                 self.actions.push_back(Action::DialNext { cause: Arc::new(cause) });
             }
             _ => self.attempt_failed(cause, retry),
@@ -149,19 +150,50 @@ impl Connection {
         }
         self.link = Link::Down;
         self.turn = None;
-        self.core.batch.clear();
+        self.core.clear_batch();
         self.actions.push_back(Action::Abort);
     }
 
-    /// What was sent before is in the batch already; what is owed an answer is waited for.
+    /// What was sent before is in the batch already; what is owed an answer is waited for, and so is
+    /// what this program still has to settle. Nothing new is consumed.
     pub(super) fn drain(&mut self) {
         self.draining = true;
+        for channel in self.channels.iter_mut().filter(|channel| channel.live) {
+            channel.stop_consuming(&mut self.core);
+        }
         self.finish_draining();
     }
 
-    /// Closing goes on once every publish has its outcome.
+    /// Whether closing waits for publishes to be answered and deliveries to be settled. Meanwhile
+    /// whoever takes deliveries for consumers says how many [nobody has seen](Self::are_untaken).
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// So many deliveries were taken for consumers and nobody has seen them: the broker puts them
+    /// back, and closing does not wait for them. Gives whether it went on.
+    pub fn are_untaken(&mut self, now: Time, count: usize) -> bool {
+        self.core.now = now;
+        self.untaken = count;
+        self.finish_draining();
+        !self.draining
+    }
+
+    /// Deliveries that the program holds and has not settled.
+    fn unsettled(&self) -> usize {
+        let held: usize = self.channels.iter().map(|channel| channel.unsettled()).sum();
+        held.saturating_sub(self.untaken)
+    }
+
+    /// What closing found unfinished.
+    pub fn left_over(&self) -> LeftOver {
+        self.left_over
+    }
+
+    /// Closing goes on once every publish has its outcome, and every delivery is settled.
     pub(super) fn finish_draining(&mut self) {
-        if self.draining && (self.unconfirmed() == 0 || !matches!(self.link, Link::Up)) {
+        let is_done = self.unconfirmed() == 0 && self.unsettled() == 0;
+        if self.draining && (is_done || !matches!(self.link, Link::Up)) {
             self.draining = false;
             self.supervise(supervisor::Event::Drained);
         }
@@ -185,6 +217,7 @@ impl Connection {
             _ => self.last_cause.clone().unwrap_or_else(by_us),
         };
         self.ended = Some(cause.clone());
+        self.left_over = LeftOver { unconfirmed: self.unconfirmed(), unsettled: self.unsettled() };
         let core = &mut self.core;
         if let Some(call) = self.connecting.take() {
             core.calls.answer(call, Err(CallError::Ended(cause.clone())), &mut core.wakes);

@@ -15,7 +15,7 @@ use super::{
     Settlement, Violation, WaiterId, Wakes, WhenCancelled,
     channel::{self, Channel},
     consumer_number,
-    core::Core,
+    core::{COARSE, Core},
     handshake::{self, Negotiated, Step},
     heartbeat::Heartbeat,
     ids::ChannelIds,
@@ -76,6 +76,23 @@ pub struct Turn {
     pub among_others: bool,
 }
 
+/// What was not finished when a connection ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct LeftOver {
+    /// Publishes that the broker had not answered: each of them is told so.
+    pub unconfirmed: usize,
+    /// Deliveries that this program held and had not settled: the broker has put them back.
+    pub unsettled: usize,
+}
+
+impl LeftOver {
+    /// Whether everything was finished.
+    pub fn is_nothing(&self) -> bool {
+        *self == LeftOver::default()
+    }
+}
+
 /// A transition of the connection, and why, where something failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Change {
@@ -122,8 +139,13 @@ pub struct Connection {
     connecting: Option<CallId>,
     closing: Option<CallId>,
     secret_calls: VecDeque<CallId>,
-    /// Closing waits for the outcome of publishes.
+    /// Closing waits for the outcome of publishes, and for deliveries to be settled.
     draining: bool,
+    /// Deliveries that were taken from here, and that nobody has seen yet.
+    untaken: usize,
+    left_over: LeftOver,
+    /// A sign of life of the peer is late.
+    late: bool,
     recovery: Option<Recovery>,
     broken: Vec<Broken>,
     mending: Mending,
@@ -156,6 +178,9 @@ impl Connection {
             closing: None,
             secret_calls: VecDeque::new(),
             draining: false,
+            untaken: 0,
+            left_over: LeftOver::default(),
+            late: false,
             recovery: None,
             broken: Vec::new(),
             mending: Mending::default(),

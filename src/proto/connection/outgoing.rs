@@ -50,7 +50,7 @@ impl Outgoing<'_> {
     }
 
     /// The message as it is kept.
-    pub(super) fn to_kept(self) -> Box<Kept> {
+    pub(in crate::proto) fn to_kept(self) -> Box<Kept> {
         Box::new(Kept {
             exchange: ShortString::from_short_lossy(self.exchange),
             routing_key: ShortString::from_short_lossy(self.routing_key),

@@ -279,7 +279,7 @@ impl Connection {
     pub(super) fn interrupt_channels(&mut self) {
         self.recovery = None;
         self.mending.stop();
-        self.core.batch.clear();
+        self.core.clear_batch();
         self.core.unread_answers = 0;
         self.core.acks_due.clear();
         let cause = self.last_cause.clone().unwrap_or_else(|| Arc::new(Cause::ByUs));

@@ -119,7 +119,8 @@ fn a_silent_peer_is_dead_after_two_heartbeat_intervals() {
     }
     assert_eq!(scripted.now, Time::ZERO + 120 * SECOND);
     assert_eq!(scripted.ended(), Some(Arc::new(Cause::Lost(Loss::Heartbeat(60 * SECOND)))));
-    assert_eq!(sent[..3], [8, 8, 8], "heartbeats go out at half the interval");
+    // In between it is noticed that the peer is late.
+    assert_eq!(sent[..4], [8, 8, 0, 8], "heartbeats go out at half the interval");
 }
 
 #[test]
@@ -263,4 +264,35 @@ fn what_the_broker_asks_of_a_closing_channel_is_not_answered() {
     assert_eq!(scripted.sent(), ["channel.close"]);
     scripted.receive(1, &method::channel::CloseOk {});
     assert_eq!(scripted.ended(), None);
+}
+
+#[test]
+fn a_late_sign_of_life_degrades_before_it_kills() {
+    use crate::fsm::supervisor::{Reasons, State};
+    let mut hasty = settings();
+    hasty.heartbeat = 8 * SECOND;
+    let mut scripted = Scripted::open_with(hasty);
+    let seconds = |seconds| Time::from_secs(seconds);
+    let state = |scripted: &Scripted| scripted.connection.supervisor().state();
+    for _ in 0..2 {
+        let heard = scripted.now;
+        let pass = |scripted: &mut Scripted, until: Time| {
+            while scripted.connection.poll_timeout().is_some_and(|due| due <= until) {
+                scripted.now = scripted.connection.poll_timeout().unwrap();
+                scripted.connection.handle_timeout(scripted.now);
+                scripted.sent_bytes();
+            }
+            scripted.now = until;
+        };
+        let late = heard + seconds(10).saturating_since(Time::ZERO);
+        pass(&mut scripted, heard + 9 * SECOND);
+        assert_eq!(state(&scripted), State::Connected);
+        pass(&mut scripted, late);
+        assert_eq!(state(&scripted), State::Degraded);
+        assert_eq!(scripted.connection.supervisor().reasons(), Reasons::LATE);
+        let mut heartbeat = BytesMut::new();
+        encode::heartbeat(&mut heartbeat);
+        scripted.receive_bytes(heartbeat.freeze());
+        assert_eq!(state(&scripted), State::Connected);
+    }
 }

@@ -83,7 +83,13 @@ fn a_blocked_connection_holds_publishers_back_and_nothing_else() {
 fn a_confirm_that_does_not_come_is_overdue_at_its_deadline() {
     let (mut scripted, key) = confirming();
     publish(&mut scripted, key, b"one");
+    scripted.sent();
     scripted.now = scripted.now + 20 * SECOND;
+    scripted.connection.handle_timeout(scripted.now);
+    assert_eq!(scripted.connection.poll_confirm(key, 1, || waiter(1)), Poll::Pending);
+    // A batch looks at the clock once, so that deadlines are a little late and never early.
+    scripted.now = scripted.connection.poll_timeout().unwrap();
+    assert!(scripted.now <= Time::ZERO + 20 * SECOND + SECOND / 20);
     scripted.connection.handle_timeout(scripted.now);
     assert_eq!(
         scripted.connection.poll_confirm(key, 1, || waiter(1)),
@@ -141,8 +147,9 @@ fn a_confirm_is_due_from_its_publish_however_long_the_connection_was_idle() {
     };
     scripted.connection.publish(key, &outgoing, || later, &mut || None).unwrap();
     scripted.connection.handle_timeout(later);
+    scripted.sent();
     assert_eq!(scripted.connection.poll_confirm(key, 1, || waiter(1)), Poll::Pending);
-    scripted.connection.handle_timeout(later + 20 * SECOND);
+    scripted.connection.handle_timeout(later + 20 * SECOND + SECOND / 20);
     assert_eq!(
         scripted.connection.poll_confirm(key, 1, || waiter(1)),
         Poll::Ready(Outcome::Overdue)
@@ -159,4 +166,60 @@ fn whoever_gives_up_waiting_leaves_no_trace_in_the_line() {
     scripted.connection.forget_waiter(waiter(9));
     scripted.receive(0, &method::connection::Unblocked {});
     assert!(scripted.woken().is_empty());
+}
+
+/// Publishes an empty message when the clock, if it is read, shows `now`.
+fn publish_at(scripted: &mut Scripted, key: ChannelKey, now: Time) -> u64 {
+    let outgoing = Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body: &[],
+        keep: false,
+    };
+    match scripted.connection.publish(key, &outgoing, || now, &mut || None) {
+        Ok(Accepted::Yes { tag }) => tag,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_confirm_is_overdue_early_when_its_batch_waits_for_the_socket() {
+    let (mut scripted, key) = Scripted::with_channel();
+    scripted.request(key, Request::ConfirmSelect);
+    scripted.receive(1, &method::confirm::SelectOk {});
+    scripted.sent();
+    // One batch, which nobody takes; a publish every second.
+    let mut tags = Vec::new();
+    let mut due = std::collections::BTreeMap::new();
+    let after = settings().confirm_timeout;
+    let heard = |scripted: &mut Scripted,
+                 tags: &[(u64, Time)],
+                 due: &mut std::collections::BTreeMap<u64, Time>| {
+        for (tag, _) in tags {
+            let polled = scripted.connection.poll_confirm(key, *tag, || waiter(1));
+            if polled.is_ready() {
+                due.entry(*tag).or_insert(scripted.now);
+            }
+        }
+    };
+    for second in 0..40_u64 {
+        let now = Time::from_secs(second);
+        while scripted.connection.poll_timeout().is_some_and(|at| at <= now) {
+            scripted.now = scripted.connection.poll_timeout().unwrap().max(scripted.now);
+            scripted.connection.handle_timeout(scripted.now);
+            heard(&mut scripted, &tags, &mut due);
+        }
+        scripted.now = now;
+        if second < 10 {
+            tags.push((publish_at(&mut scripted, key, now), now));
+        }
+    }
+    for (tag, published) in tags {
+        let waited = due[&tag].saturating_since(published);
+        assert!(waited >= after, "{tag} after {waited:?}");
+        assert!(waited <= after + 200 * Duration::from_millis(1), "{tag} after {waited:?}");
+    }
 }
