@@ -90,6 +90,94 @@ impl Publisher {
     }
 }
 
+/// How long connections took to be back once the node was ready.
+#[derive(Debug, Default)]
+struct Figures {
+    /// With a retry policy capped at a second.
+    capped: Vec<Duration>,
+    /// With the default policy.
+    default: Vec<Duration>,
+    /// Recoveries with the default policy that the next kill came before.
+    overtaken: usize,
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |times: &[Duration]| {
+            let mean = times.iter().sum::<Duration>() / times.len().max(1) as u32;
+            let most = times.iter().max().copied().unwrap_or_default();
+            format!("{mean:.2?} in the mean, {most:.2?} at most")
+        };
+        let (capped, default) = (show(&self.capped), show(&self.default));
+        write!(f, "after the node was ready, capped at 1 s: {capped}; default policy: {default}")?;
+        write!(f, " ({} not back before the next kill)", self.overtaken)
+    }
+}
+
+/// Waits until the connection is back, and tells how long that took.
+async fn back(conn: &Conn<Connected>) -> Duration {
+    let ready = Instant::now();
+    while conn.state() != ConnectionState::Connected {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    ready.elapsed()
+}
+
+/// Kills and restarts the node, evenly over the messages.
+async fn chaos(
+    node: node::Node,
+    kills: u64,
+    messages: u64,
+    confirmed: Arc<AtomicU64>,
+) -> Result<(node::Node, Figures)> {
+    let capped = connected(&node.uri()).await?;
+    let default = Arc::new(Conn::new(node.uri().parse::<Uri>()?).connect().await?);
+    let mut figures = Figures::default();
+    let mut waiting = Vec::new();
+    for kill in 1..=kills {
+        while confirmed.load(Ordering::Relaxed) < kill * messages / (kills + 1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for watched in waiting.drain(..) {
+            settle_watch(watched, &mut figures, Duration::ZERO).await;
+        }
+        tokio::task::block_in_place(|| {
+            node.kill();
+            node.restart();
+        });
+        let watched = default.clone();
+        waiting.push(tokio::spawn(async move { back(&watched).await }));
+        // What a handshake takes on this machine at this moment is not the policy's doing.
+        let fresh = async {
+            let begun = Instant::now();
+            connected(&node.uri()).await.map(|_| begun.elapsed())
+        };
+        let (took, fresh) = tokio::join!(back(&capped), fresh);
+        let fresh = fresh?;
+        println!("kill {kill}: back after {took:.2?}; a new connection took {fresh:.2?}");
+        assert!(took <= Duration::from_secs(1) + 2 * fresh, "back after {took:?}");
+        figures.capped.push(took);
+    }
+    for watched in waiting {
+        settle_watch(watched, &mut figures, Duration::from_secs(60)).await;
+    }
+    Ok((node, figures))
+}
+
+async fn settle_watch(
+    mut watched: tokio::task::JoinHandle<Duration>,
+    figures: &mut Figures,
+    patience: Duration,
+) {
+    match tokio::time::timeout(patience, &mut watched).await {
+        Ok(Ok(took)) => figures.default.push(took),
+        _ => {
+            watched.abort();
+            figures.overtaken += 1;
+        }
+    }
+}
+
 /// Kills and restarts the node this often while this many messages flow.
 async fn survives(kills: u64, messages: u64) -> Result<()> {
     let node = tokio::task::spawn_blocking(node::Node::start).await?;
@@ -109,29 +197,7 @@ async fn survives(kills: u64, messages: u64) -> Result<()> {
     };
     let publisher = tokio::spawn(publisher.run(messages));
 
-    let chaos = {
-        let (confirmed, uri) = (confirmed.clone(), node.uri());
-        tokio::spawn(async move {
-            let watched = connected(&uri).await.expect("a connection to watch");
-            let mut slowest = Duration::ZERO;
-            for kill in 1..=kills {
-                while confirmed.load(Ordering::Relaxed) < kill * messages / (kills + 1) {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                let node = &node;
-                tokio::task::block_in_place(|| {
-                    node.kill();
-                    node.restart();
-                });
-                let ready = Instant::now();
-                while watched.state() != ConnectionState::Connected {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                slowest = slowest.max(ready.elapsed());
-            }
-            (node, slowest)
-        })
-    };
+    let chaos = tokio::spawn(chaos(node, kills, messages, confirmed));
 
     let mut seen = HashMap::<u64, u32>::new();
     while seen.len() < messages as usize {
@@ -147,12 +213,12 @@ async fn survives(kills: u64, messages: u64) -> Result<()> {
         }
     }
     let unknown = publisher.await?;
-    let (node, slowest) = chaos.await?;
+    let (node, figures) = chaos.await??;
     let duplicates: u32 = seen.values().map(|times| times - 1).sum();
     let recoveries = consuming.stats().machine.recoveries;
     println!(
         "{messages} messages, {kills} kills: 0 lost, {duplicates} seen again, {unknown} published \
-         again, {recoveries} recoveries, the slowest {slowest:?} after the node was ready"
+         again, {recoveries} recoveries; {figures}"
     );
     assert!(u64::from(duplicates) <= (kills + 1) * 2 * WINDOW as u64, "a window per kill and side");
     drop(node);

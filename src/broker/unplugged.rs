@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Builder, ConnectionId, QueueInfo,
+    BindingInfo, Builder, ConnectionId, QueueInfo,
     core::{At, ConnId, Core, Output, Refusal},
     session::{Outgoing, Session, Terms},
 };
@@ -146,6 +146,11 @@ impl Unplugged {
     /// The queues of the virtual host `/`.
     pub fn queues(&mut self, now: Time) -> Vec<QueueInfo> {
         self.core.inspect_queues("/", now)
+    }
+
+    /// The bindings of the virtual host `/`.
+    pub fn bindings(&self) -> Vec<BindingInfo> {
+        self.core.inspect_bindings("/")
     }
 
     /// Octets that all messages take.

@@ -82,6 +82,13 @@ impl World {
         while let Some(change) = self.clients[c].connection.poll_transition() {
             self.note(|| format!("client {c}: {:?} {:?}", change.transition, change.cause));
         }
+        while let Some((old, new)) = self.clients[c].connection.poll_renamed() {
+            for task in self.tasks.iter_mut().filter(|task| task.client == c) {
+                if task.named == old.as_str() {
+                    task.named = new.to_string();
+                }
+            }
+        }
         let epoch = self.clients[c].connection.epoch();
         let before = std::mem::replace(&mut self.clients[c].epoch, epoch);
         self.check(before <= epoch && epoch <= before + 1, || {

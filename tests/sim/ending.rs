@@ -43,6 +43,7 @@ pub(crate) fn run(seed: u64, verbose: bool) -> World {
     world.heal();
     world.note(|| "healed".to_owned());
     come_to_rest(&mut world);
+    stay(&mut world);
     let_go(&mut world);
     take_stock(&mut world);
     close_all(&mut world);
@@ -78,6 +79,21 @@ fn come_to_rest(world: &mut World) {
     check_consumers(world);
 }
 
+/// Nothing is wrong, so nothing happens: heartbeats keep every connection.
+fn stay(world: &mut World) {
+    if world.failure.is_some() {
+        return;
+    }
+    let epochs = |world: &World| -> Vec<_> {
+        world.clients.iter().map(|client| (client.life, client.epoch)).collect()
+    };
+    let before = epochs(world);
+    world.run_until(Duration::from_secs(150), |_| false);
+    let after = epochs(world);
+    world
+        .check(before == after, || format!("lost at rest: lives and epochs {before:?}, {after:?}"));
+}
+
 fn is_quiet(world: &mut World) -> bool {
     let now = world.now;
     (0..world.links.len()).all(|l| {
@@ -104,8 +120,7 @@ fn check_consumers(world: &mut World) {
         };
         let believed = world.tasks.iter().filter(live).count();
         let there = queue.consumers.len();
-        let renamed = queue.exclusive;
-        world.check(there == believed || renamed, || {
+        world.check(there == believed, || {
             format!("queue {}: {believed} consumers are held, {there} are there", queue.name)
         });
         world.check(queue.unacked == 0, || {
@@ -117,6 +132,14 @@ fn check_consumers(world: &mut World) {
                 queue.name, queue.ready
             )
         });
+    }
+    let bindings = world.broker.bindings();
+    for task in world.tasks.iter().filter(|task| task.consumer.is_some() && !task.named.is_empty())
+    {
+        let bound = bindings.iter().any(|binding| binding.destination == task.named);
+        if !bound {
+            world.failure.get_or_insert(format!("queue {} is not bound any more", task.named));
+        }
     }
     let believed = world.tasks.iter().filter(|task| task.consumer.is_some()).count();
     let there: usize = queues.iter().map(|queue| queue.consumers.len()).sum();
@@ -150,7 +173,7 @@ fn let_go(world: &mut World) {
     }
     for c in 0..world.clients.len() {
         let text = format!("{:?}", world.clients[c].connection);
-        for mark in ["Waiting {", "Answered(", "Pending {"] {
+        for mark in ["Waiting {", "Answered(", "Pending {", "channel: Some("] {
             world.check(!text.contains(mark), || format!("client {c} keeps {mark}: {text}"));
         }
     }

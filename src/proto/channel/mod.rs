@@ -272,8 +272,9 @@ impl Channel {
             Method::ChannelClose(close) => {
                 encode::method(&mut core.batch.bytes, self.id, &channel::CloseOk {});
                 self.step(ChannelEvent::ClosedByBroker, core);
-                self.awaits_close_ok =
-                    self.pending.iter().any(|pending| pending.request == Request::CloseChannel);
+                // What a commit held back was never sent, our own channel.close included.
+                self.awaits_close_ok = self.held.is_empty()
+                    && self.pending.iter().any(|pending| pending.request == Request::CloseChannel);
                 let exception = exception(Scope::Channel, &close);
                 self.end(Arc::new(Cause::Exception(exception)), core);
                 Ok(())

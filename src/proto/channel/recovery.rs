@@ -7,6 +7,8 @@ impl Channel {
     /// delivered is stale, what was asked is asked again.
     pub(in crate::proto) fn interrupt(&mut self, cause: &Arc<Cause>, epoch: u32, core: &mut Core) {
         if self.ended.is_some() {
+            // No answer to our channel.close will come any more.
+            self.awaits_close_ok = false;
             return;
         }
         if self.machine.state() != ChannelState::Recovering {

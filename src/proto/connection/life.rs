@@ -14,6 +14,13 @@ impl Connection {
         self.ids = ChannelIds::new(negotiated.channel_max);
         self.negotiated = Some(Arc::new(negotiated));
         self.supervise(supervisor::Event::Opened { attempt: self.attempt });
+        if matches!(
+            self.supervisor.state(),
+            supervisor::State::Connected | supervisor::State::Degraded
+        ) {
+            // Where nothing is to be recovered first, channels are opened that were asked for before.
+            self.resume_waiting();
+        }
         if let Some(call) = self.connecting.take() {
             self.core.calls.answer(call, Ok(Reply::Done), &mut self.core.wakes);
         }

@@ -242,10 +242,7 @@ impl Connection {
     /// The topology is back: open the channels again.
     fn resume_channels(&mut self) {
         self.recovery = None;
-        let keys: Vec<ChannelKey> = self.channels.iter().map(|channel| channel.key).collect();
-        for key in keys {
-            self.resume_channel(key);
-        }
+        self.resume_waiting();
         if self.has_unmended() {
             self.supervise(supervisor::Event::Degrade(Reasons::PARTIAL));
             // The broker has just refused: not at once again.
@@ -253,6 +250,13 @@ impl Connection {
             self.plan_mending();
         }
         self.supervise(supervisor::Event::Recovered);
+    }
+
+    pub(super) fn resume_waiting(&mut self) {
+        let keys: Vec<ChannelKey> = self.channels.iter().map(|channel| channel.key).collect();
+        for key in keys {
+            self.resume_channel(key);
+        }
         self.open_gate();
     }
 

@@ -36,7 +36,6 @@ pub(super) fn settings(mode: u8, unbounded_consumers: bool) -> Settings {
             returns: 2,
             returned_bytes: 400,
             idle_frames: 10,
-            ..Limits::default()
         },
         policy: Policy {
             first_connect_retries: has(5),
