@@ -1,6 +1,12 @@
 //! Processing as a typestate: pending, processing, completed or failed.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use super::{
     failure::Failure,
@@ -252,13 +258,45 @@ impl<M, S: Status> Job<M, S> {
     /// # Errors
     /// As [`Delivery::ack`]: the connection was lost since, and the message comes again.
     #[rustfmt::skip]
-    pub async fn fail(self, failure: impl Into<Failure>) -> Result<Job<M, Failed>, Error> // takes the job by value: it is settled once
+    pub fn fail(self, failure: impl Into<Failure>) -> FailJob<M> // takes the job by value: it is settled once
     where
         Self: IsProcessing<M>,
     {
         let failure = failure.into();
         let (carried, held) = self.into_parts();
-        held.fail(&failure).await.map(|fate| Job { carried, held: fate })
+        let settling = Box::pin(async move { held.fail(&failure).await });
+        FailJob { carried: Some(carried), settling }
+    }
+}
+
+/// A job that is being failed; see [`Job::fail`]. A type of its own, so that the compiler says of a
+/// wrong use once what is wrong, and not of each of its parts.
+#[must_use = "futures do nothing unless awaited"]
+pub struct FailJob<M> {
+    carried: Option<M>,
+    settling: Pin<Box<dyn Future<Output = Result<Fate, Error>> + Send>>,
+}
+
+// What it carries is moved out in the end, and pinned by nobody.
+impl<M> Unpin for FailJob<M> {}
+
+impl<M> Future for FailJob<M> {
+    type Output = Result<Job<M, Failed>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.carried.is_none() {
+            // Polled after completion: pending for ever, as a fused future is.
+            return Poll::Pending;
+        }
+        let fate = ready!(self.settling.as_mut().poll(cx));
+        let Some(carried) = self.carried.take() else { return Poll::Pending };
+        Poll::Ready(fate.map(|fate| Job { carried, held: fate }))
+    }
+}
+
+impl<M> fmt::Debug for FailJob<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FailJob").finish_non_exhaustive()
     }
 }
 

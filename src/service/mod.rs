@@ -71,7 +71,8 @@ pub use codec::{BoxError, Codec, Decode, DecodeError, Encode, EncodeError, Raw, 
 pub use failure::{Failure, Handler, Outcome, Unfinished};
 pub use id::{MessageId, Priority};
 pub use job::{
-    Completed, Failed, IsPending, IsProcessing, IsUnsettled, Job, Pending, Processing, Status,
+    Completed, FailJob, Failed, IsPending, IsProcessing, IsUnsettled, Job, Pending, Processing,
+    Status,
 };
 pub use message::Message;
 pub use once::{Once, Processed, RecentIds};
@@ -81,4 +82,4 @@ pub use retry::{Fate, OnFailure, Retries, Retry};
 #[cfg(feature = "tower")]
 pub use tower::{HandlerError, HandlerService, Tower};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};
-pub use worker::{RawHandler, Served, Undecodable, Undecoded, Worker};
+pub use worker::{RawHandler, Run, Served, Undecodable, Undecoded, Worker};

@@ -8,7 +8,7 @@ use std::{
     marker::PhantomData,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -34,6 +34,29 @@ const WAITING_MAX: usize = 1024;
 /// How long handlers have to end when a worker is stopped, unless [`Worker::drain_within`] says
 /// otherwise.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// A worker at work; see [`Worker::run`]. A type of its own, so that the compiler says of a wrong
+/// handler once what is wrong, and not of each part of an `async fn`.
+///
+/// Dropped, running handlers are dropped and their messages go back to the queue.
+#[must_use = "nothing is consumed until this is awaited"]
+pub struct Run {
+    serving: Pin<Box<dyn Future<Output = Result<Served, ConsumeError>> + Send>>,
+}
+
+impl Future for Run {
+    type Output = Result<Served, ConsumeError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.serving.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
+}
 
 /// A service that processes the messages of a consumer with a [`Handler`], several at once.
 ///
@@ -226,13 +249,13 @@ impl<T, C: Codec> Worker<T, C> {
     ///
     /// # Errors
     /// Why the consumer ended, if this program did not cancel it.
-    pub async fn run<H>(self, handler: H) -> Result<Served, ConsumeError>
+    pub fn run<H>(self, handler: H) -> Run
     where
         T: Send + 'static,
         C: Decode<T>,
         H: Handler<T>,
     {
-        self.run_until(handler, pending()).await
+        Run { serving: Box::pin(self.run_until(handler, pending())) }
     }
 
     /// Processes messages until the consumer ends, or until `stop` is ready: then nothing more is
