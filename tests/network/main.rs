@@ -6,7 +6,6 @@ mod holes;
 mod node;
 mod proxy;
 mod resets;
-mod stalls;
 
 use std::time::Duration;
 
