@@ -274,7 +274,7 @@ impl<M, S: Status> Job<M, S> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct FailJob<M> {
     carried: Option<M>,
-    settling: Pin<Box<dyn Future<Output = Result<Fate, Error>> + Send>>,
+    settling: Pin<Box<dyn Future<Output = Result<Fate, Error>> + Send + Sync>>,
 }
 
 // What it carries is moved out in the end, and pinned by nobody.
