@@ -13,10 +13,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    bell::Bell,
     core::{ConnId, Output},
     session::{Outgoing, Session},
-    shared::Shared,
+    shared::{Line, Shared},
     socket::Socket,
 };
 
@@ -46,7 +45,7 @@ thread_local! {
 pub(super) struct Connection {
     shared: Arc<Shared>,
     conn: ConnId,
-    bell: Arc<Bell>,
+    line: Arc<Line>,
     socket: Socket,
     /// Whether the session knows whom the client's certificate names.
     introduced: bool,
@@ -73,13 +72,13 @@ struct Woken {
 impl Connection {
     /// A connection that was just accepted.
     pub(super) fn new(shared: Arc<Shared>, socket: Socket, local: bool) -> Self {
-        let (conn, bell) = shared.add();
+        let (conn, line) = shared.add();
         let session = Session::new(conn, Arc::clone(&shared.terms), local, shared.now());
         let due = session.poll_timeout().map_or_else(far, |due| shared.instant(due));
         Connection {
             shared,
             conn,
-            bell,
+            line,
             socket,
             introduced: false,
             session,
@@ -138,7 +137,7 @@ impl Connection {
 
     fn poll_woken(&mut self, context: &mut Context<'_>) -> Poll<Woken> {
         let woken = Woken {
-            rung: self.bell.heard(context),
+            rung: self.line.bell.heard(context),
             read: self.out.len() < self.high()
                 && !self.muted
                 && !self.shared.deaf.load(Ordering::Acquire)
@@ -187,9 +186,12 @@ impl Connection {
             self.introduced = true;
             self.session.set_external(self.socket.client());
         }
-        let Connection { shared, conn, session, outputs, out, owed, muted, .. } = self;
+        let Connection { shared, conn, line, session, outputs, out, owed, muted, .. } = self;
         let (conn, sent) = (*conn, *owed && out.len() <= LOW);
         let (done, now) = shared.with(Some(conn), |core, now| {
+            if line.is_cut() {
+                return (None, now);
+            }
             let done = block.as_ref().map(|block| session.receive(core, block, now));
             if sent {
                 core.sent(conn, now);

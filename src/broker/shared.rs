@@ -66,16 +66,30 @@ struct State {
 /// How to reach the task of a connection.
 #[derive(Debug)]
 struct Connection {
-    bell: Arc<Bell>,
+    line: Arc<Line>,
     task: Option<AbortHandle>,
-    /// It was cut: its end is nobody else's doing.
-    forced: bool,
+}
+
+/// What the task of a connection is told.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) bell: Bell,
+    /// It was cut: its end is nobody else's doing. Set under the lock of the state, so that what
+    /// happens after a cut never gets out, although its task ends a little later.
+    cut: AtomicBool,
+}
+
+impl Line {
+    /// Whether the connection was cut; it has neither said nor heard anything since.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
 }
 
 impl Connection {
     /// The task to be ended, without a word to the client.
     fn force(&mut self) -> Option<AbortHandle> {
-        self.forced = true;
+        self.line.cut.store(true, Ordering::Release);
         self.task.take()
     }
 }
@@ -128,11 +142,11 @@ impl Shared {
         core.journal.watched = self.bus.has_listeners();
         let result = change(core, now);
         core.take_wakes(wakes);
-        let bells: Vec<Arc<Bell>> = wakes
+        let lines: Vec<Arc<Line>> = wakes
             .drain(..)
             .filter(|conn| Some(*conn) != asks)
             .filter_map(|conn| {
-                connections.get(&conn).map(|connection| Arc::clone(&connection.bell))
+                connections.get(&conn).map(|connection| Arc::clone(&connection.line))
             })
             .collect();
         let due = core.poll_timeout();
@@ -146,8 +160,8 @@ impl Shared {
         if writes && let Some(writer) = self.writer.get() {
             writer.wake();
         }
-        for bell in bells {
-            bell.ring();
+        for line in lines {
+            line.bell.ring();
         }
         if due.is_some_and(|due| due.as_nanos() < self.armed.load(Ordering::Acquire)) {
             self.clock.ring();
@@ -178,14 +192,14 @@ impl Shared {
     }
 
     /// Notes a connection that was accepted.
-    pub(super) fn add(&self) -> (ConnId, Arc<Bell>) {
+    pub(super) fn add(&self) -> (ConnId, Arc<Line>) {
         let mut state = self.lock();
         state.last += 1;
         let conn = ConnId(state.last);
-        let bell = Arc::new(Bell::default());
-        let connection = Connection { bell: Arc::clone(&bell), task: None, forced: false };
+        let line = Arc::new(Line::default());
+        let connection = Connection { line: Arc::clone(&line), task: None };
         state.connections.insert(conn, connection);
-        (conn, bell)
+        (conn, line)
     }
 
     /// Notes the task of a connection, unless it has ended already.
@@ -202,7 +216,7 @@ impl Shared {
 
     /// Forgets a connection.
     pub(super) fn remove(&self, conn: ConnId, ending: Ending, exhausted: Option<Budget>) {
-        let forced = self.lock().connections.get(&conn).is_some_and(|held| held.forced);
+        let forced = self.lock().connections.get(&conn).is_some_and(|held| held.line.is_cut());
         let ending = if forced { Ending::Forced } else { ending };
         self.with(Some(conn), |core, now| {
             core.disconnect(conn, now);
@@ -247,7 +261,7 @@ impl Shared {
     /// Wakes the tasks of all connections.
     pub(super) fn ring_all(&self) {
         for connection in self.lock().connections.values() {
-            connection.bell.ring();
+            connection.line.bell.ring();
         }
     }
 
