@@ -92,17 +92,20 @@ impl Decoder {
                 *at += size + FRAME_OVERHEAD;
                 Ok(Some(Frame { kind, channel, payload: start..start + size, ends: true }))
             }
-            Some(&found) => Err(FrameError::BadEnd { kind, channel, found }),
-            None if kind == FrameKind::Body && rest.len() > FRAME_HEADER_SIZE + 1 => {
+            Some(&found) if kind != FrameKind::Body || size < 2 => {
+                Err(FrameError::BadEnd { kind, channel, found })
+            }
+            _ if kind == FrameKind::Body && rest.len() > FRAME_HEADER_SIZE + 1 => {
                 self.fresh = false;
                 *at = start;
                 self.piece(PartialBody { channel, missing: size }, block, at)
             }
-            None => Ok(None),
+            _ => Ok(None),
         }
     }
 
-    /// The next piece of a body frame that did not arrive whole.
+    /// The next piece of a body frame that did not arrive whole, or ends badly: its payload comes
+    /// before the error, as it does where they did not arrive together.
     #[cold]
     fn piece(
         &mut self,
@@ -115,11 +118,11 @@ impl Decoder {
         let start = *at;
         let (len, ends) = match rest.get(missing) {
             Some(&FRAME_END) => (missing, true),
-            Some(&found) => {
+            Some(&found) if missing < 2 => {
                 return Err(FrameError::BadEnd { kind: FrameKind::Body, channel, found });
             }
             // The last byte waits for the end octet, so that the last piece is never empty.
-            None => (rest.len().min(missing.saturating_sub(1)), false),
+            _ => (rest.len().min(missing.saturating_sub(1)), false),
         };
         self.body = (!ends).then_some(PartialBody { channel, missing: missing - len });
         if len == 0 && !ends {
@@ -208,6 +211,29 @@ mod tests {
         decoder.next(b"\x03\0\x02\0\0\0\x03ab", &mut 0).unwrap();
         let bad = FrameError::BadEnd { kind: FrameKind::Body, channel: 2, found: b'!' };
         assert_eq!(decoder.next(b"c!", &mut 0), Err(bad));
+    }
+
+    #[test]
+    fn a_body_that_ends_badly_comes_before_the_error_however_it_is_split() {
+        let block = b"\x03\0\x02\0\0\0\x03abc!";
+        let bad = FrameError::BadEnd { kind: FrameKind::Body, channel: 2, found: b'!' };
+        for split in 8..=block.len() {
+            let (mut decoder, mut at, mut body) = (Decoder::new(4096), 0, Vec::new());
+            let mut end = Ok(());
+            for until in [split, block.len()] {
+                loop {
+                    match decoder.next(&block[..until], &mut at) {
+                        Ok(Some(frame)) => body.extend_from_slice(&block[frame.payload]),
+                        Ok(None) => break,
+                        Err(error) => {
+                            end = Err(error);
+                            break;
+                        }
+                    }
+                }
+            }
+            assert_eq!((body.as_slice(), end), (&b"ab"[..], Err(bad.clone())), "split at {split}");
+        }
     }
 
     #[test]
