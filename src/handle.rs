@@ -115,18 +115,22 @@ impl Handle {
         lost.map(|cause| Error::from_cause(&cause, self.last_error()))
     }
 
+    /// Whether a message fits for certain what was configured and negotiated. The smallest frame_max
+    /// that can be negotiated carries what is usual; only what is larger needs a look at what was.
+    #[inline]
+    pub(crate) fn surely_fits(&self, body: usize, properties: usize) -> bool {
+        let limits = &self.config.limits;
+        body as u64 <= limits.body_size
+            && properties + CONTENT_HEADER_FRAME <= FRAME_MIN_SIZE as usize
+            && properties <= limits.header_size
+    }
+
     /// Whether a message fits what was configured and negotiated.
+    #[cold]
     pub(crate) fn check_size(&self, body: usize, properties: usize) -> Result<(), UsageError> {
         let (size, max) = (body as u64, self.config.limits.body_size);
         if size > max {
             return Err(UsageError::BodyTooLarge { size, max });
-        }
-        // The smallest frame_max that can be negotiated carries what is usual; only what is larger
-        // needs a look at what was.
-        if properties + CONTENT_HEADER_FRAME <= FRAME_MIN_SIZE as usize
-            && properties <= self.config.limits.header_size
-        {
-            return Ok(());
         }
         let frame_max = self.look(|connection| {
             connection.negotiated().map_or(0, |negotiated| negotiated.frame_max as usize)

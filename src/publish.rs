@@ -321,41 +321,38 @@ impl<'a> Handover<'a> {
             Ok(key) => key.as_short(),
             Err(error) => return Poll::Ready(Err(UsageError::clone(error).into())),
         };
+        let (handle, with_sequence) = (&self.chan.handle, self.mandatory && confirming);
         let first;
-        let encoded = match self.waiting.as_ref().and_then(|waiting| waiting.encoded.as_ref()) {
-            Some(encoded) => encoded,
-            None => {
-                first = message.encoded(self.mandatory && confirming)?;
-                self.chan.handle.check_size(message.body().len(), first.bytes().len())?;
-                &first
+        let waited = self.waiting.as_ref().and_then(|waiting| waiting.encoded.as_ref());
+        let (properties, sequence_at) = match (waited, message.frequent(with_sequence)) {
+            (Some(encoded), _) => encoded.parts(),
+            (None, Some(frequent)) => frequent,
+            (None, None) => {
+                first = message.encoded(with_sequence)?;
+                first.parts()
             }
         };
+        if !handle.surely_fits(message.body().len(), properties.len()) {
+            handle.check_size(message.body().len(), properties.len())?;
+        }
         let outgoing = Outgoing {
             exchange: self.exchange,
             routing_key: key,
             mandatory: self.mandatory,
-            properties: encoded.bytes(),
-            sequence_at: encoded.sequence_at(),
+            properties,
+            sequence_at,
             body: message.body().segments(),
             keep: self.keep && confirming,
         };
-        let handle = &self.chan.handle;
         match handle.poll_publish(self.chan.key, &outgoing, &mut self.waiter, cx) {
             Ok(Accepted::Yes { tag }) => Poll::Ready(Ok(tag)),
-            Ok(Accepted::Wait) => {
-                let encoded = encoded.clone();
-                self.poll_wait(encoded, cx)
-            }
+            Ok(Accepted::Wait) => self.poll_wait(with_sequence, cx),
             Err(error) => Poll::Ready(Err(handle.error(error))),
         }
     }
 
     #[cold]
-    fn poll_wait(
-        &mut self,
-        encoded: EncodedProperties,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<u64, Error>> {
+    fn poll_wait(&mut self, with_sequence: bool, cx: &mut Context<'_>) -> Poll<Result<u64, Error>> {
         let handle = &self.chan.handle;
         if handle.config().while_blocked == Hold::FailFast
             && let Some(reason) = handle.look(|connection| connection.blocked().cloned())
@@ -368,7 +365,9 @@ impl<'a> Handover<'a> {
         }
         let waiting = self.waiting.get_or_insert_default();
         let after = waiting.within.unwrap_or_else(|| handle.call_timeout());
-        waiting.encoded.get_or_insert(encoded);
+        if let (None, Some(message)) = (&waiting.encoded, &self.message) {
+            waiting.encoded = Some(message.encoded(with_sequence)?);
+        }
         let deadline = waiting.deadline.get_or_insert_with(|| Box::pin(sleep(after)));
         ready!(deadline.as_mut().poll(cx));
         Poll::Ready(Err(Error::Timeout { operation: "room to publish", after }))

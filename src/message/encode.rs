@@ -2,25 +2,18 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Message, More, Persistence};
+use super::{Message, Persistence};
 use crate::{
     proto::SEQUENCE_HEADER,
     usage::UsageError,
     wire::{FieldTable, Properties, RawTable, properties::RawProperties},
 };
 
-/// An encoded property list. The frequent ones are constants: nothing is allocated or put together
-/// for a message without properties of its own, mandatory or not.
+/// An encoded property list.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedProperties {
-    list: List,
+    list: Bytes,
     sequence_at: Option<usize>,
-}
-
-#[derive(Clone, Debug)]
-enum List {
-    Constant(&'static [u8]),
-    Encoded(Bytes),
 }
 
 /// The sequence header as an entry of a table: its name, the tag of a 64-bit integer, the value.
@@ -69,17 +62,9 @@ const fn with_sequence<const LEN: usize>(flags: u16, mode: u8) -> [u8; LEN] {
 }
 
 impl EncodedProperties {
-    /// The list, flags first.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.list {
-            List::Constant(list) => list,
-            List::Encoded(list) => list,
-        }
-    }
-
-    /// Where in the list the eight bytes of the sequence header's value are.
-    pub(crate) fn sequence_at(&self) -> Option<usize> {
-        self.sequence_at
+    /// The list, flags first, and where in it the eight bytes of the sequence header's value are.
+    pub(crate) fn parts(&self) -> (&[u8], Option<usize>) {
+        (&self.list, self.sequence_at)
     }
 }
 
@@ -89,27 +74,28 @@ impl Message {
     ///
     /// # Errors
     /// The first value that was set and that AMQP cannot carry.
-    #[inline]
     pub(crate) fn encoded(&self, with_sequence: bool) -> Result<EncodedProperties, UsageError> {
         match &self.more {
-            None => Ok(self.encoded_constant(with_sequence)),
-            Some(more) => self.encoded_more(more, with_sequence),
+            None => {
+                let (list, sequence_at) = self.constant(with_sequence);
+                Ok(EncodedProperties { list: Bytes::from_static(list), sequence_at })
+            }
+            Some(more) => match &more.problem {
+                None => Ok(self.encoded_heap(&more.properties, with_sequence)),
+                Some(problem) => Err(problem.clone()),
+            },
         }
     }
 
-    #[cold]
-    fn encoded_more(
-        &self,
-        more: &More,
-        with_sequence: bool,
-    ) -> Result<EncodedProperties, UsageError> {
-        match &more.problem {
-            None => Ok(self.encoded_heap(&more.properties, with_sequence)),
-            Some(problem) => Err(problem.clone()),
-        }
+    /// The parts of [`encoded`](Self::encoded) where these are constants: nothing is allocated or put
+    /// together for a message without properties of its own, mandatory or not.
+    #[inline]
+    pub(crate) fn frequent(&self, with_sequence: bool) -> Option<(&'static [u8], Option<usize>)> {
+        self.more.is_none().then(|| self.constant(with_sequence))
     }
 
-    fn encoded_constant(&self, with_sequence: bool) -> EncodedProperties {
+    #[inline]
+    fn constant(&self, with_sequence: bool) -> (&'static [u8], Option<usize>) {
         let list: &'static [u8] = match (self.persistence, with_sequence) {
             (Persistence::Unsaid, false) => &PLAIN,
             (Persistence::Transient, false) => &TRANSIENT,
@@ -118,8 +104,7 @@ impl Message {
             (Persistence::Transient, true) => &SEQUENCE_TRANSIENT,
             (Persistence::Persistent, true) => &SEQUENCE_PERSISTENT,
         };
-        let sequence_at = with_sequence.then_some(WITH_TABLE - 8);
-        EncodedProperties { list: List::Constant(list), sequence_at }
+        (list, with_sequence.then_some(WITH_TABLE - 8))
     }
 
     fn encoded_heap(&self, properties: &Properties, with_sequence: bool) -> EncodedProperties {
@@ -142,7 +127,7 @@ impl Message {
         let before = |text: &Option<_>| text.as_ref().map_or(0, short_len);
         let table_at = 2 + before(&properties.content_type) + before(&properties.content_encoding);
         let sequence_at = with_sequence.then(|| table_at + 4 + table.len() - 8);
-        EncodedProperties { list: List::Encoded(list.freeze()), sequence_at }
+        EncodedProperties { list: list.freeze(), sequence_at }
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn decoded(message: &Message, with_sequence: bool) -> Properties {
     let encoded = message.encoded(with_sequence).unwrap();
-    Properties::decode(Bytes::copy_from_slice(encoded.bytes())).unwrap()
+    Properties::decode(Bytes::copy_from_slice(encoded.parts().0)).unwrap()
 }
 
 /// A message with every property that can be set.
@@ -44,16 +44,16 @@ fn every_property_arrives_as_it_was_set() {
 
 #[test]
 fn a_message_is_persistent_unless_told_otherwise() {
-    assert_eq!(Message::new(b"x").encoded(false).unwrap().bytes(), [0x10, 0, 2]);
-    assert_eq!(Message::new(b"x").transient().encoded(false).unwrap().bytes(), [0x10, 0, 1]);
+    assert_eq!(Message::new(b"x").encoded(false).unwrap().parts().0, [0x10, 0, 2]);
+    assert_eq!(Message::new(b"x").transient().encoded(false).unwrap().parts().0, [0x10, 0, 1]);
     assert!(Message::new(b"x").transient().persistent().properties().is_persistent());
 }
 
 /// The eight bytes at `sequence_at`, replaced, are the value of the header.
 fn sequence_can_be_filled_in(message: &Message) {
     let encoded = message.encoded(true).unwrap();
-    let at = encoded.sequence_at().unwrap();
-    let mut list = encoded.bytes().to_vec();
+    let at = encoded.parts().1.unwrap();
+    let mut list = encoded.parts().0.to_vec();
     list[at..at + 8].copy_from_slice(&77u64.to_be_bytes());
     let properties = Properties::decode(list.into()).unwrap();
     let headers = properties.headers.as_ref().unwrap();
@@ -68,14 +68,15 @@ fn a_mandatory_message_carries_a_sequence_header_that_nobody_sees() {
     sequence_can_be_filled_in(&Message::new(b"x").transient());
     sequence_can_be_filled_in(&Message::new(b"x").content_type("t"));
     sequence_can_be_filled_in(&full());
-    assert_eq!(full().encoded(false).unwrap().sequence_at(), None);
+    assert_eq!(full().encoded(false).unwrap().parts().1, None);
 }
 
 #[test]
 fn a_frequent_message_has_a_constant_list() {
     for message in [Message::new(b"x"), Message::new(b"x").transient()] {
         for with_sequence in [false, true] {
-            let list = |message: &Message| message.encoded(with_sequence).unwrap().bytes().as_ptr();
+            let list =
+                |message: &Message| message.encoded(with_sequence).unwrap().parts().0.as_ptr();
             assert_eq!(list(&message), list(&message.clone()), "{message:?}: put together");
         }
     }
@@ -133,7 +134,7 @@ fn a_received_message_can_be_published_again() {
 #[test]
 fn a_received_message_without_a_delivery_mode_stays_without() {
     let again = Message::from_content(received(&Properties::default(), b""));
-    assert_eq!(again.encoded(false).unwrap().bytes(), [0, 0]);
+    assert_eq!(again.encoded(false).unwrap().parts().0, [0, 0]);
 }
 
 #[test]

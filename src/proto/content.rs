@@ -158,6 +158,15 @@ impl Content {
     }
 }
 
+/// The size of all segments, of which there is one as a rule.
+#[inline]
+pub(in crate::proto) fn total(segments: &[Bytes]) -> usize {
+    match segments {
+        [one] => one.len(),
+        several => several.iter().map(Bytes::len).sum(),
+    }
+}
+
 /// A message body: one or several segments of bytes.
 ///
 /// A received body is a slice of the read buffer (64 KiB and more); while it lives, that buffer
@@ -206,8 +215,9 @@ impl Body {
     }
 
     /// The size in bytes.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.segments().iter().map(Bytes::len).sum()
+        total(self.segments())
     }
 
     /// Whether the body is empty.

@@ -1,6 +1,7 @@
 //! Publishes of a channel: the window, confirms and returns.
 
 use super::*;
+use crate::proto::content::total;
 
 impl Channel {
     /// Whether the next publish would exceed the window; then `waiter` is told when it no longer does.
@@ -39,7 +40,7 @@ impl Channel {
         core: &Core,
         waiter: &mut dyn FnMut() -> Option<WaiterId>,
     ) -> Accepted {
-        let body = outgoing.body.iter().map(Bytes::len).sum::<usize>();
+        let body = total(outgoing.body);
         let weight = body + outgoing.properties.len();
         match self.window_is_full(weight, core, waiter) {
             true => Accepted::Wait,

@@ -1,6 +1,7 @@
 //! What the user asks of the connection.
 
 use super::*;
+use crate::proto::content::total;
 
 impl Connection {
     /// Connects. The answer is [`Reply::Done`].
@@ -162,7 +163,7 @@ impl Connection {
             self.core.gate.extend(waiter());
             return Ok(Accepted::Wait);
         }
-        let size = outgoing.body.iter().map(Bytes::len).sum::<usize>();
+        let size = total(outgoing.body);
         let weight = size + outgoing.properties.len();
         if channel.window_is_full(weight, &self.core, waiter) {
             return Ok(Accepted::Wait);
