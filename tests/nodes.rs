@@ -60,6 +60,7 @@ mod own_nodes {
         let node = Node::start();
         assert!(greets(node.port()));
         node.ctl(&["add_vhost", "kept"]);
+        node.sync_definitions();
 
         node.kill();
         assert!(!greets(node.port()), "a killed node answers");

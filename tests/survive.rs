@@ -134,6 +134,7 @@ async fn chaos(
     let default = Arc::new(Conn::new(node.uri().parse::<Uri>()?).connect().await?);
     let mut figures = Figures::default();
     let mut waiting = Vec::new();
+    tokio::task::block_in_place(|| node.sync_definitions());
     for kill in 1..=kills {
         while confirmed.load(Ordering::Relaxed) < kill * messages / (kills + 1) {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -89,6 +89,12 @@ impl Node {
         self.keeper.dir.join("tls/ca.pem")
     }
 
+    /// Waits until what was declared is on disk. RabbitMQ holds it back for up to two seconds, and a
+    /// `kill -9` would take a queue away, with the confirmed messages in it.
+    pub(crate) fn sync_definitions(&self) {
+        self.ctl(&["eval", "mnesia:sync_log()."]);
+    }
+
     /// `kill -9`, and waits for the end.
     pub(crate) fn kill(&self) {
         self.keeper.tell(&format!("kill {}", self.name));

@@ -1,5 +1,7 @@
 //! Connections are lost and brokers restart: through all layers nothing is lost, and order is kept.
 
+use std::time::Duration;
+
 use hopmq::{
     Config, Conn, Exchange, Queue,
     service::{Failure, Message, Once, Publisher, RecentIds, Text, Worker},
@@ -77,6 +79,7 @@ mod own_nodes {
         let messages: Vec<_> = numbers().into_iter().map(Message::new).collect();
         publisher.publish_all(messages.iter().map(|message| (&queue, message))).await?;
         tokio::task::block_in_place(|| {
+            node.sync_definitions();
             node.kill();
             node.restart();
         });
@@ -92,7 +95,8 @@ mod own_nodes {
         };
         let worker = Worker::new(chan.consume(&queue).await?, Text).order_by(|_| ());
         let run = worker.run_until(handler, async move {
-            stop.wait(60).await;
+            // What does not come within a minute is lost, as the figures below then say.
+            let _ = tokio::time::timeout(Duration::from_secs(60), stop.wait(60)).await;
         });
         assert_eq!(run.await?.completed, 60);
         assert_eq!(seen.all(), numbers());
