@@ -100,7 +100,7 @@ impl Batch {
     fn settle(mut self, how: Settlement) -> Result<(), Error> {
         // In the order of tags, channel by channel: that is what lets acks merge.
         self.receipts.sort_unstable_by_key(|receipt| {
-            (Arc::as_ptr(receipt.chan()).addr(), receipt.epoch(), receipt.tag())
+            (Arc::as_ptr(receipt.chan()).addr(), receipt.epoch(), receipt.delivery_tag())
         });
         let same_chan = |one: &Receipt, other: &Receipt| Arc::ptr_eq(one.chan(), other.chan());
         let mut result = Ok(());

@@ -139,7 +139,9 @@ impl Receipt {
         self.epoch
     }
 
-    pub(crate) fn tag(&self) -> u64 {
+    /// The number that the broker gave the delivery on its channel, for logs and traces; after a lost
+    /// connection the broker counts from 1 again.
+    pub fn delivery_tag(&self) -> u64 {
         self.tag
     }
 

@@ -117,6 +117,26 @@ impl Error {
         }
     }
 
+    /// What kind of error it is, in one word, for metrics and traces.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Usage(_) => "usage",
+            Error::Config(_) => "config",
+            Error::Broker(_) => "broker",
+            Error::Network { .. } => "network",
+            Error::Peer(_) => "protocol",
+            Error::Timeout { .. } => "timeout",
+            Error::Closed => "closed",
+            Error::Blocked { .. } => "blocked",
+            Error::CircuitOpen { .. } => "circuit_open",
+            Error::TooManyChannels { .. } => "too_many_channels",
+            Error::TransactionLost => "transaction_lost",
+            Error::Stale => "stale",
+            Error::Unconfirmed(_) => "unconfirmed",
+            Error::Consumer(_) => "consumer",
+        }
+    }
+
     /// The broker's reply code, when it is the broker who refused.
     pub fn reply_code(&self) -> Option<ReplyCode> {
         match self {

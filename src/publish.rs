@@ -152,6 +152,11 @@ options!(Publish);
 options!(PublishUnconfirmed);
 
 impl Publish<'_> {
+    /// The routing key that it goes out with; `None` when that is not one.
+    pub fn routing_key(&self) -> Option<&str> {
+        self.handover.route.as_ref().ok()?.as_short().to_str().ok()
+    }
+
     /// Publishes the message again after a lost connection, in order and in front of new ones, until
     /// the broker has answered: its [`Confirm`] is then *unknown* only when the connection ends for
     /// good. It may arrive more than once, each time with the same message id; one without gets one.

@@ -16,7 +16,7 @@ use crate::{
     driver::Shared,
     error::Error,
     fsm::supervisor::{Reasons, Stats, Transition},
-    proto::{Cause, Change, ChannelKey, Connection, NotRecovered, WaiterId},
+    proto::{Cause, Change, ChannelKey, Connection, NotRecovered, Traffic, WaiterId},
 };
 
 pub use crate::fsm::supervisor::State as ConnectionState;
@@ -112,6 +112,11 @@ impl StateChanges {
     /// ```
     pub fn clear(&self, reasons: Reasons) {
         self.shared.command(|connection, now| connection.clear(now, reasons));
+    }
+
+    /// What the connection has counted; also after its end.
+    pub fn stats(&self) -> ConnectionStats {
+        ConnectionStats::of(&self.shared)
     }
 
     /// The next change; `None` after the end. Dropping the future loses nothing.
@@ -294,6 +299,18 @@ pub struct ConnectionStats {
     pub replayed: u64,
     /// Publishes that the broker has not answered yet.
     pub unconfirmed: usize,
+    /// Deliveries that consumers have taken and that are not settled yet.
+    pub unsettled: usize,
+    /// Channels that are open.
+    pub channels: usize,
+    /// Messages and bytes, both ways.
+    pub traffic: Traffic,
+    /// Bytes that wait for the socket.
+    pub outbound_bytes: usize,
+    /// Bytes of deliveries that wait for their consumers.
+    pub inbound_bytes: usize,
+    /// Whether the broker blocks publishers.
+    pub is_blocked: bool,
     /// Entities that could not be declared again yet, with the broker's answer. They are tried again
     /// with the policy's backoff; meanwhile the connection is degraded.
     pub not_recovered: Vec<NotRecovered>,
@@ -314,6 +331,12 @@ impl ConnectionStats {
             machine: connection.supervisor().stats(now),
             replayed: connection.replayed(),
             unconfirmed: connection.unconfirmed(),
+            unsettled: connection.unsettled(),
+            channels: connection.open_channels(),
+            traffic: connection.traffic(),
+            outbound_bytes: connection.output_len(),
+            inbound_bytes: connection.waiting_len(),
+            is_blocked: connection.blocked().is_some(),
             not_recovered: connection.not_recovered(),
             last_error: connection
                 .last_cause()

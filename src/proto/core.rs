@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Batch, Calls, ChannelTransition, Limits, Topology, Violation, WaiterId, Wakes};
+use super::{
+    Batch, Calls, ChannelTransition, Limits, Topology, Traffic, Violation, WaiterId, Wakes,
+};
 use crate::{fsm::Time, wire::ShortString};
 
 /// Transitions of channels that are kept for whoever logs them.
@@ -40,6 +42,7 @@ pub(super) struct Core {
     pub(super) queues_are_away: bool,
     /// Messages that were published again after a cut.
     pub(super) replayed: u64,
+    pub(super) traffic: Traffic,
     /// Consumers that hold more than they may.
     pub(super) behind: usize,
     /// Since when reading has stopped for them.
@@ -69,6 +72,7 @@ impl Core {
             consumers_left: Vec::new(),
             queues_are_away: false,
             replayed: 0,
+            traffic: Traffic::default(),
             behind: 0,
             paused_since: None,
             acks_due: Vec::new(),

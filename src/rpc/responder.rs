@@ -234,6 +234,16 @@ impl Request {
 }
 
 impl PendingReply {
+    /// The queue that the request came from.
+    pub fn queue(&self) -> &ShortString {
+        self.receipt.queue()
+    }
+
+    /// The number that the broker gave the request on its channel.
+    pub fn delivery_tag(&self) -> u64 {
+        self.receipt.delivery_tag()
+    }
+
     /// See [`Request::reply`].
     ///
     /// # Errors

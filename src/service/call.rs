@@ -12,15 +12,18 @@ use std::{
 
 use futures_core::Stream;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::{
     caught::{caught, finish},
     codec::{Codec, Decode, DecodeError, Encode, EncodeError},
     failure::Failure,
     message::Message,
+    meter::Since,
+    span,
 };
 use crate::{
-    ConsumeError, Exchange, PendingReply, Request, Responder, RpcClient, RpcError,
+    ConsumeError, Exchange, PendingReply, Received, Responder, RpcClient, RpcError,
     exchange::RouteTo,
 };
 
@@ -85,6 +88,18 @@ pub enum CallError {
     Decode(#[from] DecodeError),
 }
 
+impl CallError {
+    /// What kind of error it is, in one word, for metrics and traces.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CallError::Encode(_) => "encode",
+            CallError::Rpc(_) => "rpc",
+            CallError::Failed { .. } => "failed",
+            CallError::Decode(_) => "decode",
+        }
+    }
+}
+
 impl<C: Codec> Caller<C> {
     /// Asks through that client, in the codec's words.
     pub fn new(client: RpcClient, codec: C) -> Self {
@@ -113,7 +128,28 @@ impl<C: Codec> Caller<C> {
         R: RouteTo<'a, X>,
         C: Encode<Q> + Decode<A>,
     {
-        let mut call = self.client.call(exchange, route, question.encode(&*self.codec)?);
+        let raw = question.encode(&*self.codec)?;
+        let (since, span) = (Since::now(), span::publish(exchange.name(), None, &raw));
+        let raw = span::carried(&span, raw);
+        let answer = self.ask(exchange, route, raw).instrument(span.clone()).await;
+        since.called(exchange.name(), &answer);
+        if let Err(error) = &answer {
+            span::not_answered(&span, error);
+        }
+        answer
+    }
+
+    async fn ask<'a, X, R, A>(
+        &'a self,
+        exchange: &'a Exchange<X>,
+        route: R,
+        raw: crate::Message,
+    ) -> Result<Message<A>, CallError>
+    where
+        R: RouteTo<'a, X>,
+        C: Decode<A>,
+    {
+        let mut call = self.client.call(exchange, route, raw);
         if let Some(deadline) = self.within {
             call = call.within(deadline);
         }
@@ -236,16 +272,19 @@ impl<Q, C: Codec> CallServer<Q, C> {
                 Some(Ok(request)) => {
                     let (codec, handler) = (codec.clone(), handler.clone());
                     tasks.spawn(async move {
-                        let (question, pending) = read(request, &*codec);
-                        let answer = match question {
-                            Ok(question) => {
-                                let handle =
-                                    || async { handler(question).await.map_err(Into::into) };
-                                finish(deadline, handle).await
-                            }
-                            Err(failure) => Err(failure),
+                        let (received, pending) = request.into_parts();
+                        let queue = pending.queue().as_str();
+                        let span = span::process(&received, queue, pending.delivery_tag());
+                        let answering = async {
+                            let question = read(&received, &*codec)?;
+                            let handle = || async { handler(question).await.map_err(Into::into) };
+                            finish(deadline, handle).await
                         };
-                        reply(pending, answer, &*codec).await;
+                        let answer = answering.instrument(span.clone()).await;
+                        if let Err(failure) = &answer {
+                            span::failed(&span, failure);
+                        }
+                        reply(pending, answer, &*codec).instrument(span).await;
                     });
                 }
             }
@@ -256,16 +295,9 @@ impl<Q, C: Codec> CallServer<Q, C> {
     }
 }
 
-fn read<Q, C: Decode<Q>>(
-    request: Request,
-    codec: &C,
-) -> (Result<Message<Q>, Failure>, PendingReply) {
-    let (received, pending) = request.into_parts();
-    let question = match caught(|| Message::decode(&received, codec)) {
-        Ok(question) => question.map_err(Failure::permanent),
-        Err(panicked) => Err(Failure::permanent(panicked)),
-    };
-    (question, pending)
+fn read<Q, C: Decode<Q>>(received: &Received, codec: &C) -> Result<Message<Q>, Failure> {
+    let question = caught(|| Message::decode(received, codec)).map_err(Failure::permanent)?;
+    question.map_err(Failure::permanent)
 }
 
 async fn reply<A, C: Encode<A>>(pending: PendingReply, answer: Result<A, Failure>, codec: &C) {

@@ -204,6 +204,14 @@ impl<M, S: Status> Job<M, S> {
         self.unsettled().receipt.queue().as_str()
     }
 
+    /// The number that the broker gave the delivery on its channel.
+    pub fn delivery_tag(&self) -> u64
+    where
+        Self: IsUnsettled,
+    {
+        self.unsettled().receipt.delivery_tag()
+    }
+
     /// Which attempt this is, from 1 on: the message's own count, which
     /// [`Retries`](super::Retries) keep.
     pub fn attempt(&self) -> u32

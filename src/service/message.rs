@@ -11,6 +11,7 @@ use super::{
     codec::{Decode, DecodeError, Encode, EncodeError},
     history,
     id::{MessageId, Priority},
+    span,
     trace::TraceContext,
 };
 use crate::{
@@ -165,11 +166,18 @@ impl<T> Message<T> {
     }
 
     /// The same message with its payload in a codec's words, to be kept somewhere: for an
-    /// [`Outbox`](super::Outbox).
+    /// [`Outbox`](super::Outbox). With the feature `opentelemetry` it goes on in the trace of the
+    /// span in which this is called, unless it says another.
     ///
     /// # Errors
     /// [`EncodeError`] when the codec cannot write the payload.
     pub fn to_bytes<C: Encode<T>>(&self, codec: &C) -> Result<Message<Bytes>, EncodeError> {
+        let mut message = self.in_words_of(codec)?;
+        span::carry(&mut message.headers);
+        Ok(message)
+    }
+
+    fn in_words_of<C: Encode<T>>(&self, codec: &C) -> Result<Message<Bytes>, EncodeError> {
         let bytes = codec.encode(&self.payload).map_err(|source| EncodeError {
             content_type: codec.content_type().to_owned(),
             source,
@@ -193,7 +201,7 @@ impl<T> Message<T> {
     /// # Errors
     /// [`EncodeError`] when the codec cannot write the payload.
     pub fn encode<C: Encode<T>>(&self, codec: &C) -> Result<crate::Message, EncodeError> {
-        self.to_bytes(codec).map(crate::Message::from)
+        self.in_words_of(codec).map(crate::Message::from)
     }
 
     /// From a message that was received.

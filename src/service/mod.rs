@@ -15,7 +15,8 @@
 //! | And in one transaction with what it tells? | an [`Outbox`] in one's own store, and a [`Relay`] |
 //! | How are questions asked and answered? | [`Caller`] and [`CallServer`] |
 //! | Middleware: limits, timeouts, one's own layers? | `Tower` and `HandlerService`, with the feature `tower` |
-//! | Which trace does it belong to? | [`TraceContext`], in its headers |
+//! | Which trace does it belong to? | [`TraceContext`], in its headers: by itself with the feature `opentelemetry` |
+//! | How is it doing? | `metrics`, with the feature `metrics` |
 //!
 //! # From one end to the other
 //!
@@ -42,9 +43,25 @@
 //!
 //! Publishing and processing are `tracing` spans with the names and attributes of OpenTelemetry's
 //! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/):
-//! `publish {exchange}` and `process {queue}` as `otel.name`, `messaging.system`,
-//! `messaging.operation.name` and `.type`, `messaging.destination.name`, `messaging.message.id`,
-//! `.conversation_id` and `.body.size`, and `error.type`.
+//! `publish {exchange}:{routing key}` and `process {queue}` as `otel.name`, `messaging.system`,
+//! `messaging.operation.name` and `.type`, `messaging.destination.name`,
+//! `messaging.rabbitmq.destination.routing_key`, `messaging.rabbitmq.message.delivery_tag`,
+//! `messaging.message.id`, `.conversation_id` and `.body.size`, and `error.type`.
+//!
+//! With the feature `opentelemetry`, and a layer of
+//! [`tracing-opentelemetry`](https://docs.rs/tracing-opentelemetry) to record them, a trace goes
+//! through messages: [`Publisher`], [`Caller`] and [`Message::to_bytes`] write the W3C headers
+//! [`traceparent`](TRACEPARENT) and [`tracestate`](TRACESTATE), [`Worker`] and [`CallServer`] make
+//! what they process a child of what they find there. A handler that publishes goes on with it:
+//!
+//! ```text
+//! request                         in one program
+//! └─ publish orders:order.eu
+//!    └─ process orders            in another
+//!       └─ publish mails:sent
+//! ```
+//!
+//! In a loop of one's own: `TraceContext::of_span` and `TraceContext::set_parent_of`.
 
 mod call;
 mod caught;
@@ -54,6 +71,9 @@ pub mod history;
 mod id;
 mod job;
 mod message;
+mod meter;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod once;
 mod outbox;
 mod publisher;

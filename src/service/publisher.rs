@@ -2,11 +2,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::{
     codec::{Codec, Encode, EncodeError},
     message::Message,
+    meter::Since,
     span,
 };
 use crate::{
@@ -167,22 +168,16 @@ impl<X, C: Codec> Publisher<X, C> {
         let (mut sent, mut failed) = (Vec::new(), Vec::new());
         for (route, message) in messages {
             let at = sent.len();
-            let confirm = match message.encode(&*self.codec) {
-                Ok(raw) => self.send(route.clone(), raw).await,
+            let begun = match message.encode(&*self.codec) {
+                Ok(raw) => self.begin(route, raw).await,
                 Err(error) => Err(error.into()),
             };
-            sent.push(match confirm {
-                Ok(confirm) => Some((route, confirm)),
-                Err(error) => {
-                    failed.push((at, error));
-                    None
-                }
-            });
+            sent.push(begun.map_err(|error| failed.push((at, error))).ok());
         }
         let count = sent.len();
         for (at, sent) in sent.into_iter().enumerate() {
-            let Some((route, confirm)) = sent else { continue };
-            if let Err(error) = self.confirmed(route, confirm).await {
+            let Some(begun) = sent else { continue };
+            if let Err(error) = self.end(begun).await {
                 failed.push((at, error));
             }
         }
@@ -199,17 +194,47 @@ impl<X, C: Codec> Publisher<X, C> {
     where
         R: RouteTo<'a, X> + Clone,
     {
-        let span = span::publish(self.exchange.name(), &raw);
+        let begun = self.begin(route, raw).await?;
+        self.end(begun).await
+    }
+
+    /// Sends a message, in its span.
+    async fn begin<'a, R>(&'a self, route: R, raw: crate::Message) -> Result<Begun<R>, PublishError>
+    where
+        R: RouteTo<'a, X> + Clone,
+    {
+        let since = Since::now();
+        // The span has its name before the message its headers: one that stays here says the key.
+        let unsent =
+            self.publisher.publish(&self.exchange, route.clone(), crate::Message::default());
+        let span = span::publish(self.exchange.name(), unsent.routing_key(), &raw);
+        drop(unsent);
         let raw = span::carried(&span, raw);
-        let publishing = async {
-            let confirm = self.send(route.clone(), raw).await?;
-            self.confirmed(route, confirm).await
-        };
-        let published = publishing.instrument(span.clone()).await;
-        if let Err(error) = &published {
-            span::not_published(&span, error);
+        match self.send(route.clone(), raw).instrument(span.clone()).await {
+            Ok(confirm) => Ok(Begun { route, confirm, since, span }),
+            Err(error) => {
+                self.tell(since, &span, Some(&error));
+                Err(error)
+            }
         }
+    }
+
+    async fn end<'a, R>(&'a self, begun: Begun<R>) -> Result<(), PublishError>
+    where
+        R: RouteTo<'a, X> + Clone,
+    {
+        let Begun { route, confirm, since, span } = begun;
+        let published = self.confirmed(route, confirm).instrument(span.clone()).await;
+        self.tell(since, &span, published.as_ref().err());
         published
+    }
+
+    /// Tells traces and metrics what became of a message.
+    fn tell(&self, since: Since, span: &Span, error: Option<&PublishError>) {
+        since.published(self.exchange.name(), error);
+        if let Some(error) = error {
+            span::not_published(span, error);
+        }
     }
 
     async fn send<'a, R>(&'a self, route: R, raw: crate::Message) -> Result<Confirm, PublishError>
@@ -246,6 +271,14 @@ impl<X, C: Codec> Publisher<X, C> {
         }
         Err(PublishError::Refused { times: self.resends.saturating_add(1) })
     }
+}
+
+/// A message that is on its way.
+struct Begun<R> {
+    route: R,
+    confirm: Confirm,
+    since: Since,
+    span: Span,
 }
 
 // Not derived: neither the exchange's kind nor the codec has to be `Clone`.

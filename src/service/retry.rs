@@ -253,6 +253,18 @@ pub enum Fate {
     Requeued,
 }
 
+impl Fate {
+    /// What it is called in metrics and logs, e.g. `retried`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fate::Retried { .. } => "retried",
+            Fate::Parked { .. } => "parked",
+            Fate::Rejected => "rejected",
+            Fate::Requeued => "requeued",
+        }
+    }
+}
+
 /// A message that failed: what it takes to hand it on.
 pub(super) struct Failing<'a> {
     pub(super) received: Received,

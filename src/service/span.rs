@@ -3,11 +3,11 @@
 
 use tracing::{Span, field::Empty};
 
-use super::{Failure, PublishError, TraceContext};
-use crate::{Message, Received};
+use super::{CallError, Failure, PublishError, TraceContext};
+use crate::{Message, MessageProperties, Received, wire::FieldTable};
 
 /// The processing of a message, as a child of what sent it.
-pub(super) fn process(received: &Received, queue: &str) -> Span {
+pub(super) fn process(received: &Received, queue: &str, tag: u64) -> Span {
     let properties = received.properties();
     let (exchange, key) = (received.exchange(), received.routing_key());
     let span = tracing::info_span!(
@@ -20,6 +20,7 @@ pub(super) fn process(received: &Received, queue: &str) -> Span {
         messaging.operation.type = "process",
         messaging.destination.name = %destination(&[exchange.as_ref(), key.as_ref(), queue]),
         messaging.rabbitmq.destination.routing_key = %key,
+        messaging.rabbitmq.message.delivery_tag = tag,
         messaging.message.id = properties.message_id(),
         messaging.message.conversation_id = properties.correlation_id(),
         messaging.message.body.size = received.body_len(),
@@ -27,52 +28,103 @@ pub(super) fn process(received: &Received, queue: &str) -> Span {
         error.type = Empty,
         error.message = Empty,
     );
-    if !span.is_disabled()
-        && let Some(context) = properties.headers().ok().as_ref().and_then(TraceContext::of)
-    {
+    if let Some(context) = within(&span, properties) {
         span.record("traceparent", context.traceparent());
     }
     span
 }
 
-/// The publishing of a message.
-pub(super) fn publish(exchange: &str, message: &Message) -> Span {
+/// The publishing of a message: a child of what the message says it belongs to, else of what runs.
+pub(super) fn publish(exchange: &str, key: Option<&str>, message: &Message) -> Span {
     let properties = message.properties();
-    tracing::info_span!(
+    let destination = destination(&[exchange, key.unwrap_or_default()]);
+    let span = tracing::info_span!(
         "publish",
-        otel.name = %format_args!("publish {}", destination(&[exchange])),
+        otel.name = %format_args!("publish {destination}"),
         otel.kind = "producer",
         otel.status_code = Empty,
         messaging.system = "rabbitmq",
         messaging.operation.name = "publish",
         messaging.operation.type = "send",
-        messaging.destination.name = %destination(&[exchange]),
+        messaging.destination.name = destination,
+        messaging.rabbitmq.destination.routing_key = key,
         messaging.message.id = properties.message_id(),
         messaging.message.conversation_id = properties.correlation_id(),
         messaging.message.body.size = message.body().len(),
         error.type = Empty,
         error.message = Empty,
-    )
+    );
+    within(&span, &properties);
+    span
+}
+
+/// Makes the span a child of what the message says it belongs to.
+fn within(span: &Span, properties: &MessageProperties) -> Option<TraceContext> {
+    if span.is_disabled() {
+        return None;
+    }
+    let context = TraceContext::of(&properties.headers().ok()?)?;
+    #[cfg(feature = "opentelemetry")]
+    context.set_parent_of(span);
+    Some(context)
 }
 
 /// The message as it is sent from within that span: it says where its trace goes on, unless it says
 /// that already.
+#[cfg(feature = "opentelemetry")]
+pub(super) fn carried(span: &Span, message: Message) -> Message {
+    if message.properties().header(super::TRACEPARENT).is_some() {
+        return message;
+    }
+    match TraceContext::of_span(span) {
+        Some(context) => {
+            let parent = message.header(super::TRACEPARENT, context.traceparent());
+            match context.tracestate() {
+                Some(state) => parent.header(super::TRACESTATE, state),
+                None => parent,
+            }
+        }
+        None => message,
+    }
+}
+
+/// Without the feature `opentelemetry` nobody knows which trace the span is of.
+#[cfg(not(feature = "opentelemetry"))]
 pub(super) fn carried(_span: &Span, message: Message) -> Message {
     message
 }
 
+/// Headers that are kept say which trace they belong to, unless they do already.
+pub(super) fn carry(headers: &mut FieldTable) {
+    #[cfg(feature = "opentelemetry")]
+    if headers.get(super::TRACEPARENT).is_none()
+        && let Some(context) = TraceContext::of_span(&Span::current())
+    {
+        context.write(headers);
+    }
+    #[cfg(not(feature = "opentelemetry"))]
+    let _ = headers;
+}
+
 /// Says in its span why a message was not published.
 pub(super) fn not_published(span: &Span, error: &PublishError) {
-    span.record("otel.status_code", "ERROR");
-    span.record("error.type", error.kind());
-    span.record("error.message", tracing::field::display(error));
+    record(span, error.kind(), error);
+}
+
+/// Says in its span why a question has no answer.
+pub(super) fn not_answered(span: &Span, error: &CallError) {
+    record(span, error.kind(), error);
 }
 
 /// Says in its span why something failed.
 pub(super) fn failed(span: &Span, failure: &Failure) {
+    record(span, if failure.is_permanent() { "permanent" } else { "transient" }, failure);
+}
+
+fn record(span: &Span, kind: &str, error: &dyn std::fmt::Display) {
     span.record("otel.status_code", "ERROR");
-    span.record("error.type", if failure.is_permanent() { "permanent" } else { "transient" });
-    span.record("error.message", tracing::field::display(failure));
+    span.record("error.type", kind);
+    span.record("error.message", tracing::field::display(error));
 }
 
 /// `{exchange}:{routing key}:{queue}`, without what is empty and without a repetition.

@@ -88,6 +88,43 @@ impl TraceContext {
         TraceContext { span_id: random().max(1), ..self.clone() }
     }
 
+    /// That of a span that is recorded: where messages published in it belong. `None` where no layer
+    /// of `tracing-opentelemetry` records it. [`Publisher`](super::Publisher) and
+    /// [`Caller`](super::Caller) do this by themselves.
+    #[cfg(feature = "opentelemetry")]
+    pub fn of_span(span: &tracing::Span) -> Option<Self> {
+        use opentelemetry::trace::TraceContextExt as _;
+        use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+        let within = span.context();
+        let context = within.span().span_context().clone();
+        let state = context.trace_state().header();
+        let (trace_id, span_id) = (context.trace_id().to_bytes(), context.span_id().to_bytes());
+        Self::from_parts(trace_id, span_id, context.trace_flags().to_u8(), Some(&state))
+    }
+
+    /// Makes a span a child of this, elsewhere: for a loop of one's own that processes messages.
+    /// [`Worker`](super::Worker) and [`CallServer`](super::CallServer) do it by themselves. It has
+    /// no effect on a span that was entered before.
+    #[cfg(feature = "opentelemetry")]
+    pub fn set_parent_of(&self, span: &tracing::Span) {
+        use opentelemetry::trace::{
+            SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+        };
+        use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+        let state = self.state.as_deref().and_then(|state| state.parse::<TraceState>().ok());
+        let remote = SpanContext::new(
+            TraceId::from_bytes(self.trace_id()),
+            SpanId::from_bytes(self.span_id()),
+            TraceFlags::new(self.flags),
+            true,
+            state.unwrap_or_default(),
+        );
+        // Refused where no layer records the span, or too late.
+        let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
+    }
+
     /// The trace.
     pub fn trace_id(&self) -> [u8; 16] {
         self.trace_id.to_be_bytes()

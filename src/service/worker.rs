@@ -22,7 +22,8 @@ use super::{
     failure::{Failure, Handler, Outcome},
     job::{Job, Processing},
     message::Message,
-    retry::{OnFailure, Tally},
+    meter,
+    retry::{Fate, OnFailure, Tally},
     span,
 };
 use crate::{ConsumeError, Consumer, Delivery, Received};
@@ -411,10 +412,12 @@ where
     fn begin(&mut self, job: Job<Message<T>>, lane: Option<u64>) {
         let (handler, deadline, tally) = (self.handler.clone(), self.deadline, self.tally.clone());
         self.tasks.spawn(async move {
-            let span = span::process(job.received(), job.queue());
+            let span = span::process(job.received(), job.queue(), job.delivery_tag());
+            let running = meter::Running::on(job.queue());
             let (message, job) = job.start().take();
             let outcome = finish(deadline, || handler.handle(message)).instrument(span.clone());
             let outcome = outcome.await;
+            running.ended(&outcome);
             if let Err(failure) = &outcome {
                 span::failed(&span, failure);
             }
@@ -424,6 +427,7 @@ where
     }
 
     fn set_aside(&mut self, job: Job<(), Processing>, error: DecodeError) {
+        meter::undecodable(job.queue());
         let (undecodable, deadline, tally) =
             (self.undecodable.clone(), self.deadline, self.tally.clone());
         self.tasks.spawn(async move {
@@ -494,8 +498,12 @@ async fn settle(job: Job<(), Processing>, outcome: Outcome, tally: &Tally) {
         }
     };
     match settled {
-        Ok(fate) => tally.count(fate),
+        Ok(fate) => {
+            meter::settled(&queue, fate.map_or("completed", Fate::name));
+            tally.count(fate);
+        }
         Err(error) => {
+            meter::settled(&queue, "stale");
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, queue, "a message could not be settled; it comes again");
         }

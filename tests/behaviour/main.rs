@@ -8,6 +8,7 @@ mod bodies;
 mod channels;
 mod connecting;
 mod consuming;
+mod counting;
 mod draining;
 mod dropping;
 mod events;

@@ -119,6 +119,7 @@ impl Channel {
         if !self.unsettled.delivered(tag, !automatic) {
             return Err(self.unexpected(id));
         }
+        core.traffic.deliver(content.body_len(), redelivered);
         let arrival = Arrival { tag, epoch: self.epoch, redelivered, automatic, content };
         self.finish_pending(at, core);
         // Where nobody waits any more the message goes back.

@@ -332,6 +332,7 @@ impl Channel {
             Method::BasicDeliver(deliver) => {
                 let number = consumer_number(deliver.consumer_tag.as_bytes());
                 let (tag, redelivered) = (deliver.delivery_tag, deliver.redelivered);
+                core.traffic.deliver(content.body_len(), redelivered);
                 self.delivered(number, tag, redelivered, content, core)
             }
             Method::BasicGetOk(got) => {

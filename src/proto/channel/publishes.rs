@@ -37,7 +37,7 @@ impl Channel {
     pub(in crate::proto) fn keep_for_later(
         &mut self,
         outgoing: &Outgoing<'_>,
-        core: &Core,
+        core: &mut Core,
         waiter: &mut dyn FnMut() -> Option<WaiterId>,
     ) -> Accepted {
         let body = total(outgoing.body);
@@ -46,6 +46,7 @@ impl Channel {
             true => Accepted::Wait,
             false => {
                 let tag = self.ledger.push_unsent(core.now, weight, outgoing.to_kept());
+                core.traffic.publish(body);
                 Accepted::Yes { tag }
             }
         }
@@ -69,6 +70,7 @@ impl Channel {
         content: Content,
         core: &mut Core,
     ) {
+        core.traffic.returned += 1;
         if self.confirming
             && let Some(tag) = sequence(&content)
             && self.ledger.returned(tag, code, text.clone())
@@ -115,9 +117,10 @@ impl Channel {
         if !self.ledger.settle(tag, multiple, nacked, &mut core.wakes) {
             return Err(Violation::UnknownConfirm { channel: self.id, tag });
         }
-        if self.ledger.outstanding() == before {
+        match before - self.ledger.outstanding() {
             // Late ones are legal, and cost the peer nothing.
-            core.idle_frame("confirms of what has its outcome")?;
+            0 => core.idle_frame("confirms of what has its outcome")?,
+            publishes => core.traffic.answered(publishes, nacked),
         }
         core.wakes.append(&mut self.window_waiters);
         Ok(())

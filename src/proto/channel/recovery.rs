@@ -184,6 +184,11 @@ impl Channel {
         self.unsettled.outstanding().saturating_sub(buffered)
     }
 
+    /// Bytes of deliveries that wait for their consumers.
+    pub(in crate::proto) fn waiting_len(&self) -> usize {
+        self.consumers.iter().map(Consumer::bytes).sum()
+    }
+
     /// Whether something is being deleted.
     pub(in crate::proto) fn is_deleting(&self) -> bool {
         self.pending.iter().any(|pending| {

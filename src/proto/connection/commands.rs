@@ -158,7 +158,7 @@ impl Connection {
             || self.core.batch.len() >= self.core.limits.outbound_bytes
         {
             if outgoing.keep && !channel.live && channel.is_confirming() {
-                return Ok(channel.keep_for_later(outgoing, &self.core, waiter));
+                return Ok(channel.keep_for_later(outgoing, &mut self.core, waiter));
             }
             self.core.gate.extend(waiter());
             return Ok(Accepted::Wait);
@@ -180,6 +180,7 @@ impl Connection {
             false => 0,
         };
         outgoing.encode(&mut self.core.batch, channel.id, size, tag, frame_max as usize);
+        self.core.traffic.publish(size);
         Ok(Accepted::Yes { tag })
     }
 

@@ -27,6 +27,7 @@ impl Connection {
         let content = Content::whole(block, &found);
         let number = consumer_number(found.consumer_tag);
         let (tag, redelivered) = (found.delivery_tag, found.redelivered);
+        self.core.traffic.deliver(found.body.len(), redelivered);
         Some(channel.delivered(number, tag, redelivered, content, &mut self.core))
     }
 

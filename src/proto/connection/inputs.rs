@@ -33,6 +33,12 @@ impl Connection {
     /// Bytes arrived. Gives how many of them were used up; what is left is the start of an
     /// incomplete frame, to be presented again with more bytes behind it.
     pub fn handle_input(&mut self, now: Time, block: &Bytes) -> usize {
+        let used = self.handle_frames(now, block);
+        self.core.traffic.bytes_received += used as u64;
+        used
+    }
+
+    fn handle_frames(&mut self, now: Time, block: &Bytes) -> usize {
         self.core.now = now;
         self.heartbeat.received(now);
         if self.late {
@@ -146,6 +152,7 @@ impl Connection {
         self.core.stamp = None;
         self.flush_acks();
         std::mem::swap(&mut self.core.batch, batch);
+        self.core.traffic.bytes_sent += batch.len() as u64;
         self.core.unread_answers = 0;
         if !batch.is_empty() {
             self.heartbeat.sent(now);

@@ -187,9 +187,8 @@ impl Connection {
     }
 
     /// Deliveries that the program holds and has not settled.
-    fn unsettled(&self) -> usize {
-        let held: usize = self.channels.iter().map(|channel| channel.unsettled()).sum();
-        held.saturating_sub(self.untaken)
+    fn held(&self) -> usize {
+        self.unsettled().saturating_sub(self.untaken)
     }
 
     /// What closing found unfinished.
@@ -199,7 +198,7 @@ impl Connection {
 
     /// Closing goes on once every publish has its outcome, and every delivery is settled.
     pub(super) fn finish_draining(&mut self) {
-        let is_done = self.unconfirmed() == 0 && self.unsettled() == 0;
+        let is_done = self.unconfirmed() == 0 && self.held() == 0;
         if self.draining && (is_done || !matches!(self.link, Link::Up)) {
             self.draining = false;
             self.supervise(supervisor::Event::Drained);
@@ -224,7 +223,7 @@ impl Connection {
             _ => self.last_cause.clone().unwrap_or_else(by_us),
         };
         self.ended = Some(cause.clone());
-        self.left_over = LeftOver { unconfirmed: self.unconfirmed(), unsettled: self.unsettled() };
+        self.left_over = LeftOver { unconfirmed: self.unconfirmed(), unsettled: self.held() };
         let core = &mut self.core;
         if let Some(call) = self.connecting.take() {
             core.calls.answer(call, Err(CallError::Ended(cause.clone())), &mut core.wakes);

@@ -12,7 +12,7 @@ use super::{
     Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
     ConsumerKey, Content, Destination, Entity, Exception, Interruption, Kept, Loss, Mechanism,
     Outcome, Reply, Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError,
-    Settlement, Violation, WaiterId, Wakes, WhenCancelled,
+    Settlement, Traffic, Violation, WaiterId, Wakes, WhenCancelled,
     channel::{self, Channel},
     consumer_number,
     core::{COARSE, Core},
@@ -242,6 +242,26 @@ impl Connection {
     /// Messages that were published again after a lost connection.
     pub fn replayed(&self) -> u64 {
         self.core.replayed
+    }
+
+    /// What went through it.
+    pub fn traffic(&self) -> Traffic {
+        self.core.traffic
+    }
+
+    /// Channels that have not ended.
+    pub fn open_channels(&self) -> usize {
+        self.channels.iter().filter(|channel| channel.ended.is_none()).count()
+    }
+
+    /// Deliveries on all channels that were taken from here and are not settled.
+    pub fn unsettled(&self) -> usize {
+        self.channels.iter().map(|channel| channel.unsettled()).sum()
+    }
+
+    /// Bytes of deliveries that wait for their consumers.
+    pub fn waiting_len(&self) -> usize {
+        self.channels.iter().map(|channel| channel.waiting_len()).sum()
     }
 
     /// Unconfirmed publishes on all channels.

@@ -1,0 +1,50 @@
+//! What went through a connection, counted.
+
+/// What went through a connection since it was made, both ways, through every reconnect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Messages that were published; one that is replayed counts once.
+    pub published: u64,
+    /// The bytes of their bodies.
+    pub published_bytes: u64,
+    /// Publishes that the broker answered with an ack. Those that were returned are among them: the
+    /// ack only says that the broker is done with them.
+    pub confirmed: u64,
+    /// Publishes that the broker refused with a nack.
+    pub nacked: u64,
+    /// Messages that came back since no queue took them.
+    pub returned: u64,
+    /// Messages that arrived: deliveries, and what was fetched with
+    /// [`get`](crate::Chan::get).
+    pub delivered: u64,
+    /// The bytes of their bodies.
+    pub delivered_bytes: u64,
+    /// Those of them that had been delivered before.
+    pub redelivered: u64,
+    /// Bytes handed to the socket, or to TLS on it.
+    pub bytes_sent: u64,
+    /// Bytes that came from it and were understood.
+    pub bytes_received: u64,
+}
+
+impl Traffic {
+    #[inline]
+    pub(super) fn publish(&mut self, bytes: usize) {
+        self.published += 1;
+        self.published_bytes += bytes as u64;
+    }
+
+    #[inline]
+    pub(super) fn answered(&mut self, publishes: usize, nacked: bool) {
+        let counter = if nacked { &mut self.nacked } else { &mut self.confirmed };
+        *counter += publishes as u64;
+    }
+
+    #[inline]
+    pub(super) fn deliver(&mut self, bytes: usize, redelivered: bool) {
+        self.delivered += 1;
+        self.delivered_bytes += bytes as u64;
+        self.redelivered += u64::from(redelivered);
+    }
+}
