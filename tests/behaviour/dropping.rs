@@ -1,13 +1,37 @@
 //! Every public future dropped at every await point, then a correct operation: it succeeds, no answer is paired with
 //! the wrong request, and nothing is left behind.
 
-use std::{future::IntoFuture, pin::pin, task::Poll};
+use std::{
+    any::type_name, collections::BTreeSet, future::IntoFuture, pin::pin, sync::Mutex, task::Poll,
+};
 
 use hopmq::{Chan, Confirming, Conn, Connected, Exchange, Queue, queue::Classic, wire::ReplyCode};
 
 use crate::place::{Outcome, Place, default_exchange, fill, take, take_texts, text, until};
 
-on_both_brokers!(
+/// Behaviours, and their list: a test holds that no public future is missing.
+macro_rules! dropped_at_each_point {
+    ($where:ident: $($name:ident),+ $(,)?) => {
+        $where!($($name),+);
+
+        pub(super) async fn all() {
+            $($crate::place::on_embedded($name).await;)+
+        }
+    };
+}
+
+mod brokers;
+mod events;
+mod kits;
+mod links;
+mod listed;
+mod peers;
+mod rpc;
+mod services;
+mod streams;
+
+dropped_at_each_point!(
+    on_both_brokers:
     connecting,
     closing_a_connection,
     waiting_for_the_end_of_a_connection,
@@ -48,6 +72,10 @@ impl Point {
 
     /// Drives a future to this point and drops it; or gives what it gave, when that came before.
     async fn reach<F: IntoFuture>(self, future: F) -> Option<F::Output> {
+        if self.polls > 0 {
+            let mut names = POLLED.lock().expect("unpoisoned");
+            names.extend([type_name::<F>(), type_name::<F::IntoFuture>()]);
+        }
         let mut future = pin!(future.into_future());
         let mut left = self.polls;
         std::future::poll_fn(|cx| {
@@ -64,6 +92,9 @@ impl Point {
         .await
     }
 }
+
+/// The types of the futures that were polled and dropped.
+static POLLED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 
 /// A channel, and a queue to see by that it works as it should.
 struct Bench {
