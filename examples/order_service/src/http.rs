@@ -1,30 +1,67 @@
 //! The ways in: orders, health, metrics.
 
-use std::{fmt::Write, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
-    http::StatusCode,
+    extract::{Path, Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use hopmq::{ConnectionState, service::Message};
+use hopmq::{
+    ConnectionState,
+    service::{Message, TRACEPARENT, TRACESTATE, TraceContext},
+};
 use serde_json::json;
+use tracing::{Instrument, Span, field::Empty};
 
-use crate::{messaging, orders::Order};
+use crate::{messaging, orders::Order, telemetry};
 
 type Shared = State<Arc<messaging::State>>;
+
+/// How many messages wait in a queue, asked of the broker when somebody asks here.
+pub(crate) const WAITING: &str = "order_service_messages_waiting";
 
 pub(crate) fn router(state: Arc<messaging::State>) -> Router {
     Router::new()
         .route("/orders", post(take_order))
         .route("/shipped/{customer}", get(shipped))
         .route("/apples/{count}", post(restock))
+        .layer(middleware::from_fn(traced))
+        // Nobody wants a trace of each probe.
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(state)
+}
+
+/// A span around a request, a child of the requester's if it says one.
+async fn traced(request: Request, next: Next) -> Response {
+    let span = span_of(&request);
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    response
+}
+
+fn span_of(request: &Request) -> Span {
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!(
+        "request",
+        otel.name = %format_args!("{method} {path}"),
+        otel.kind = "server",
+        http.request.method = %method,
+        url.path = path,
+        http.response.status_code = Empty,
+    );
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let parent = header(TRACEPARENT);
+    let parent = parent.and_then(|parent| TraceContext::parse(parent, header(TRACESTATE)));
+    if let Some(parent) = parent {
+        parent.set_parent_of(&span);
+    }
+    span
 }
 
 /// 202 once the broker has the order: then it will be shipped, or parked with the reason why not.
@@ -77,20 +114,16 @@ async fn ready(State(state): Shared) -> Response {
     (code, Json(body)).into_response()
 }
 
-/// For Prometheus, by hand: what the connections count, and what waits.
+/// For Prometheus: what the library counts, and what waits in the queues.
 async fn metrics(State(state): Shared) -> Response {
-    let mut text = String::new();
-    for (name, conn) in [("publishing", &state.publishing), ("consuming", &state.consuming)] {
-        let up = u8::from(matches!(conn.state(), ConnectionState::Connected));
-        let _ = writeln!(text, "order_service_connection_up{{connection=\"{name}\"}} {up}");
-    }
     if let Ok(chan) = state.consuming.open_channel().await {
-        for (name, queue) in [("ship", &state.queue), ("parked", &state.parked)] {
+        for queue in [&state.queue, &state.parked] {
             if let Ok(counts) = chan.counts(queue).await {
-                let waiting = counts.messages;
-                let _ = writeln!(text, "order_service_messages{{queue=\"{name}\"}} {waiting}");
+                ::metrics::gauge!(WAITING, "queue" => queue.name().to_string())
+                    .set(counts.messages);
             }
         }
     }
-    text.into_response()
+    let text = telemetry::prometheus().render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

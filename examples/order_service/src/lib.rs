@@ -2,11 +2,13 @@
 //!
 //! - `orders.rs`: what an order is, and how one is shipped;
 //! - `messaging.rs`: exchange, queues, publisher and worker;
-//! - `http.rs`: the ways in, health, metrics.
+//! - `http.rs`: the ways in, health, metrics;
+//! - `telemetry.rs`: logs, and where metrics and traces go.
 
 mod http;
 mod messaging;
 mod orders;
+mod telemetry;
 
 use std::{future::Future, sync::Arc};
 
@@ -16,6 +18,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 pub use messaging::Settings;
 pub use orders::{Order, Warehouse};
+pub use telemetry::{Telemetry, Traces};
 
 use messaging::Messaging;
 

@@ -1,13 +1,14 @@
 //! Orders come in over HTTP, go through a broker, and are shipped: `cargo run` here, and nothing else to
-//! install. With `AMQP_URL` set it uses that broker instead of an embedded one.
+//! install. With `AMQP_URL` set it uses that broker instead of an embedded one, and with
+//! `OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318` it sends its traces to a collector there.
 
 use hopmq::{Config, broker::Broker};
-use order_service::{BoxError, Service};
+use order_service::{BoxError, Service, Telemetry, Traces};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    tracing_subscriber::fmt().init();
+    let _telemetry = Telemetry::install(Traces::from_env())?;
     let embedded;
     let config: Config = match std::env::var("AMQP_URL") {
         Ok(url) => url.parse()?,

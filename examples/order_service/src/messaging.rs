@@ -4,13 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use hopmq::{
     Config, Conn, Connected, Exchange, Queue, Quorum, Topic,
-    service::{Json, Message, Once, Publisher, RecentIds, Retry, Worker},
+    service::{Json, Message, Once, Publisher, RecentIds, Retry, Worker, metrics::Reporter},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     BoxError,
     orders::{Order, Warehouse},
+    telemetry,
 };
 
 /// How the service deals with orders.
@@ -21,11 +25,18 @@ pub struct Settings {
     /// How often an order that cannot be shipped is tried again, and after what delay.
     pub max_retries: u32,
     pub retry_delay: Duration,
+    /// How often what the connections count is reported.
+    pub report_every: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { apples: 1000, max_retries: 5, retry_delay: Duration::from_secs(10) }
+        Settings {
+            apples: 1000,
+            max_retries: 5,
+            retry_delay: Duration::from_secs(10),
+            report_every: Duration::from_secs(5),
+        }
     }
 }
 
@@ -34,6 +45,7 @@ impl Default for Settings {
 pub(crate) struct Messaging {
     state: State,
     worker: JoinHandle<Result<hopmq::service::Served, hopmq::ConsumeError>>,
+    reporters: JoinSet<()>,
 }
 
 /// What requests need.
@@ -55,6 +67,13 @@ impl Messaging {
     ) -> Result<Self, BoxError> {
         let publishing = Conn::new(config.clone()).connect().await?;
         let consuming = Conn::new(config).connect().await?;
+        telemetry::prometheus();
+        let mut reporters = JoinSet::new();
+        for (name, conn) in [("publishing", &publishing), ("consuming", &consuming)] {
+            let reporter = Reporter::new(conn.state_changes(), name);
+            reporters.spawn(reporter.every(settings.report_every).run());
+        }
+        reporters.spawn(telemetry::keep_up());
 
         let chan = consuming.open_channel().await?.confirm_select().await?;
         let orders = chan.declare(Exchange::topic("orders")).await?;
@@ -84,7 +103,7 @@ impl Messaging {
         let publisher = Publisher::new(confirming, orders, Json);
         let (publishing, consuming) = (Arc::new(publishing), Arc::new(consuming));
         let state = State { publishing, consuming, publisher, queue, parked, warehouse };
-        Ok(Messaging { state, worker })
+        Ok(Messaging { state, worker, reporters })
     }
 
     pub(crate) fn state(&self) -> State {
@@ -102,6 +121,7 @@ impl Messaging {
                 conn.close().await?;
             }
         }
+        drop(self.reporters);
         Ok(())
     }
 }
