@@ -198,6 +198,7 @@ impl ConsumeOptions {
             })
         });
         let chan = source.chan.clone();
+        chan.handle.expect_handlers();
         chan.call(request, move |reply| match reply {
             Reply::Consuming(key) => Ok(finish(Deliveries::new(source.clone(), key, automatic))),
             _ => Err(Error::Closed),

@@ -72,6 +72,10 @@ pub struct Config {
     pub vhost: String,
     /// How often at least a sign of life is asked for, in whole seconds (rounded up); zero asks
     /// for none. The lower of this and the broker's that is not zero is used. 60 s.
+    ///
+    /// A handler that blocks its worker for longer does not cost the connection, as long as a
+    /// multi-thread runtime has another worker that is free: in a process that consumes, one thread
+    /// for all connections notices what is late. Without a consumer there is no such thread.
     #[cfg_attr(feature = "serde", serde(with = "self::serde::seconds"))]
     pub heartbeat: Duration,
     /// How long connecting may take in all: every host, DNS, TLS and the handshake. 10 s.

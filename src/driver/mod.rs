@@ -14,6 +14,7 @@ mod refresh;
 mod sasl;
 mod settings;
 mod shared;
+mod stand_in;
 mod task;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -17,6 +17,7 @@ use tracing::Span;
 use super::{
     history::History,
     names::{Names, Renamed},
+    stand_in::{self, Looked},
     trace,
     untaken::{AllUntaken, Untaken},
     waiters::Waiters,
@@ -43,6 +44,8 @@ pub struct Shared {
     seed: u64,
     names: Names,
     untaken: AllUntaken,
+    /// Until it is looked after.
+    looked: Mutex<Option<Looked>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,7 @@ impl Shared {
             seed,
             names: Names::default(),
             untaken: AllUntaken::default(),
+            looked: Mutex::default(),
         })
     }
 
@@ -203,6 +207,18 @@ impl Shared {
             task.wake();
         }
         result
+    }
+
+    pub(super) fn can_be_looked_after(&self, looked: Option<Looked>) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+    }
+
+    /// Handlers are going to run: one that blocks its worker must not cost the connection.
+    pub(crate) fn expect_handlers(&self) {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(looked) = looked {
+            stand_in::look_after(looked);
+        }
     }
 
     /// Keeps the holder of a name that the broker chose informed.

@@ -13,6 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWrite},
     runtime::TryCurrentError,
+    task::yield_now,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -25,6 +26,7 @@ use super::{
     sasl,
     settings::settings,
     shared::Shared,
+    stand_in,
 };
 use crate::{
     config::Config,
@@ -40,6 +42,9 @@ const READS_PER_TURN: usize = 16;
 
 /// From so many bytes on, nothing is gained by waiting for more.
 const WRITE_AT_ONCE: usize = 16 * 1024;
+
+/// A timer that fires so late says that the whole runtime was held up.
+const STALL: Duration = Duration::from_millis(100);
 
 /// How long the last bytes may take to leave before the socket is dropped.
 const SHUT_WITHIN: Duration = Duration::from_millis(500);
@@ -57,12 +62,13 @@ pub(crate) fn spawn(config: Arc<Config>) -> Result<Arc<Shared>, TryCurrentError>
     if let Some(hooks) = &config.hooks {
         runtime.spawn(hooks::run(shared.clone(), hooks.make()));
     }
-    runtime.spawn(Task::new(shared.clone(), config));
+    let task = Task::new(shared.clone(), config);
+    shared.can_be_looked_after(stand_in::start(&runtime, shared.clone(), task));
     Ok(shared)
 }
 
 /// Drives one connection until it has ended and its socket is gone.
-struct Task {
+pub(super) struct Task {
     shared: Arc<Shared>,
     config: Arc<Config>,
     socket: Socket,
@@ -74,6 +80,8 @@ struct Task {
     /// Others had their turn before what is to be written goes out.
     let_others_in: bool,
     timer: Pin<Box<Sleep>>,
+    /// After a stall: the runtime was told to look at its sockets before time is told to have passed.
+    looked_again: bool,
     refresh: Refresh,
 }
 
@@ -101,6 +109,7 @@ impl Task {
             batch: Batch::default(),
             written: 0,
             let_others_in: false,
+            looked_again: false,
         }
     }
 
@@ -336,6 +345,13 @@ impl Task {
             self.timer.as_mut().reset(at);
         }
         if self.timer.as_mut().poll(cx).is_pending() {
+            self.looked_again = false;
+            return false;
+        }
+        // What the peer sent meanwhile may wait in the socket, and the runtime may not know of it yet.
+        self.looked_again = !self.looked_again && at + STALL < Instant::now();
+        if self.looked_again {
+            let _ = pin!(yield_now()).poll(cx);
             return false;
         }
         if shut.is_some_and(|deadline| deadline <= Instant::now()) {

@@ -7,3 +7,4 @@ mod hosts;
 mod memory;
 mod open;
 mod peer;
+mod stalls;

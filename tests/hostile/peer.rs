@@ -135,6 +135,13 @@ impl Peer {
         }
     }
 
+    /// Sends heartbeats and reads nothing, until the client is gone.
+    pub(crate) async fn heartbeat_every(&mut self, pause: Duration) {
+        while self.stream.write_all(&frame(8, 0, &[])).await.is_ok() {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Waits for connection.start-ok and gives its mechanism and response.
     pub(crate) async fn start_ok(&mut self) -> (String, Vec<u8>) {
         let chosen = |method: Method<'_>| match method {

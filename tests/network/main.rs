@@ -6,6 +6,7 @@ mod holes;
 mod node;
 mod proxy;
 mod resets;
+mod stalls;
 
 use std::time::Duration;
 
