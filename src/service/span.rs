@@ -20,15 +20,17 @@ pub(super) fn process(received: &Received, queue: &str, tag: u64) -> Span {
         messaging.operation.type = "process",
         messaging.destination.name = %destination(&[exchange.as_ref(), key.as_ref(), queue]),
         messaging.rabbitmq.destination.routing_key = %key,
-        messaging.rabbitmq.message.delivery_tag = tag,
+        messaging.rabbitmq.message.delivery_tag = tag.cast_signed(),
         messaging.message.id = properties.message_id(),
         messaging.message.conversation_id = properties.correlation_id(),
-        messaging.message.body.size = received.body_len(),
+        messaging.message.body.size = size(received.body_len()),
         traceparent = Empty,
         error.type = Empty,
         error.message = Empty,
     );
-    if let Some(context) = within(&span, properties) {
+    let context = within(&span, properties);
+    // Where nobody follows the trace, a log can still be searched for it.
+    if let (Some(context), false) = (context, cfg!(feature = "opentelemetry")) {
         span.record("traceparent", context.traceparent());
     }
     span
@@ -50,7 +52,7 @@ pub(super) fn publish(exchange: &str, key: Option<&str>, message: &Message) -> S
         messaging.rabbitmq.destination.routing_key = key,
         messaging.message.id = properties.message_id(),
         messaging.message.conversation_id = properties.correlation_id(),
-        messaging.message.body.size = message.body().len(),
+        messaging.message.body.size = size(message.body().len()),
         error.type = Empty,
         error.message = Empty,
     );
@@ -125,6 +127,11 @@ fn record(span: &Span, kind: &str, error: &dyn std::fmt::Display) {
     span.record("otel.status_code", "ERROR");
     span.record("error.type", kind);
     span.record("error.message", tracing::field::display(error));
+}
+
+/// OpenTelemetry's numbers have a sign.
+fn size(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// `{exchange}:{routing key}:{queue}`, without what is empty and without a repetition.

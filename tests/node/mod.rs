@@ -177,14 +177,18 @@ struct Keeper {
 
 impl Keeper {
     fn start() -> Keeper {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/keeper");
-        let mut process = Command::new(script)
+        // A crate of its own has it two folders up.
+        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut scripts =
+            ["", "../.."].map(|up| crate_dir.join(up).join("tests/node/keeper")).into_iter();
+        let script = scripts.find(|script| script.exists()).expect("tests/node/keeper");
+        let mut process = Command::new(&script)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C is for the tests alone: the keeper notices their end.
             .process_group(0)
             .spawn()
-            .unwrap_or_else(|error| panic!("{script}: {error}"));
+            .unwrap_or_else(|error| panic!("{}: {error}", script.display()));
         let commands = process.stdin.take().expect("piped");
         let mut answers = BufReader::new(process.stdout.take().expect("piped"));
         let mut first = String::new();

@@ -41,7 +41,7 @@ pub(crate) fn router(state: Arc<messaging::State>) -> Router {
 async fn traced(request: Request, next: Next) -> Response {
     let span = span_of(&request);
     let response = next.run(request).instrument(span.clone()).await;
-    span.record("http.response.status_code", response.status().as_u16());
+    span.record("http.response.status_code", i64::from(response.status().as_u16()));
     response
 }
 
