@@ -19,7 +19,7 @@ use crate::{
     exchange::Exchange,
     handle::Handle,
     name::{Declare, Realm},
-    proto::{BindingSpec, ChannelKey, Reply, Request},
+    proto::{BindingSpec, ChanStats, ChannelKey, Reply, Request},
     queue::{CanPurge, Counts, Queue, QueueKind},
     sealed::Sealed,
     usage::UsageError,
@@ -150,6 +150,27 @@ impl<S: ChanState> Chan<S> {
     /// ```
     pub fn closed(&self) -> Ended {
         Ended::of_channel(self.inner.handle.shared(), self.inner.key)
+    }
+
+    /// What is going on on the channel: consumers, what is unsettled and unconfirmed, whether a
+    /// transaction is open. All zero once it has ended.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = hopmq::broker::Broker::bind("127.0.0.1:0").await?;
+    /// # let conn = hopmq::Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?;
+    /// use hopmq::Queue;
+    ///
+    /// let chan = conn.open_channel().await?;
+    /// let inbox = chan.declare(Queue::classic("inbox")).await?;
+    /// let consumer = chan.consume(&inbox).await?;
+    /// assert_eq!(chan.stats().consumers, 1);
+    /// drop(consumer);
+    /// assert_eq!(chan.stats().consumers, 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn stats(&self) -> ChanStats {
+        self.inner.handle.look(|connection| connection.channel_stats(self.inner.key))
     }
 
     /// Turns a channel that has ended into a `Chan<Closed>`, which can be reopened.

@@ -156,7 +156,7 @@ pub use message::{Message, MessageProperties, Received, ReplyName, ReplyTo};
 #[cfg(feature = "client")]
 pub use name::{Declare, Name, Passive};
 #[cfg(feature = "client")]
-pub use proto::{LeftOver, Traffic, WhenCancelled};
+pub use proto::{ChanStats, LeftOver, Traffic, WhenCancelled};
 #[cfg(feature = "client")]
 pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
 #[cfg(feature = "client")]

@@ -70,7 +70,7 @@ pub use request::{
 };
 pub use settings::{FRAME_MAX_CAP, Limits, Mechanism, Secret, Settings};
 pub use topology::{Destination, Entity, Topology};
-pub use traffic::Traffic;
+pub use traffic::{ChanStats, Traffic};
 pub use unsettled::{Ack, Unsettled};
 
 /// Somebody who waits: the driver keeps a waker under this number.

@@ -28,6 +28,21 @@ pub struct Traffic {
     pub bytes_received: u64,
 }
 
+/// What is going on on a channel at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ChanStats {
+    /// Consumers that messages may still come for.
+    pub consumers: usize,
+    /// Deliveries that were taken and are not settled yet.
+    pub unsettled: usize,
+    /// Publishes that the broker has not answered yet.
+    pub unconfirmed: usize,
+    /// Whether something was published or settled since the last commit or rollback, or such a
+    /// transaction was lost and not rolled back yet.
+    pub has_open_transaction: bool,
+}
+
 impl Traffic {
     #[inline]
     pub(super) fn publish(&mut self, bytes: usize) {

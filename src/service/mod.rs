@@ -14,6 +14,7 @@
 //! | How is a message sent at least once? | [`Publisher`] |
 //! | And in one transaction with what it tells? | an [`Outbox`] in one's own store, and a [`Relay`] |
 //! | How are questions asked and answered? | [`Caller`] and [`CallServer`] |
+//! | Connections and channels for many? | `pool`, with the feature `pool` |
 //! | Middleware: limits, timeouts, one's own layers? | `Tower` and `HandlerService`, with the feature `tower` |
 //! | Which trace does it belong to? | [`TraceContext`], in its headers: by itself with the feature `opentelemetry` |
 //! | How is it doing? | `metrics`, with the feature `metrics` |
@@ -76,6 +77,8 @@ mod meter;
 pub mod metrics;
 mod once;
 mod outbox;
+#[cfg(feature = "pool")]
+pub mod pool;
 mod publisher;
 mod retry;
 mod span;

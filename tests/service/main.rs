@@ -13,6 +13,8 @@ mod jobs;
 mod kit;
 mod measuring;
 mod middleware;
+mod pool_faults;
+mod pools;
 mod publishing;
 mod recovering;
 mod relaying;

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Accepted, Arrival, Assembly, CallError, CallId, Cause, ChannelEvent, ChannelKey,
+    Accepted, Arrival, Assembly, CallError, CallId, Cause, ChanStats, ChannelEvent, ChannelKey,
     ChannelMachine, ChannelState, ConsumeSpec, Consumer, ConsumerEnd, ConsumerKey, ConsumerPhase,
     Content, Exception, Interruption, Ledger, Operation, Outcome, Outgoing, Reply, Request, Scope,
     Violation, WaiterId, WhenCancelled,

@@ -184,6 +184,19 @@ impl Channel {
         self.unsettled.outstanding().saturating_sub(buffered)
     }
 
+    /// What is going on on it.
+    pub(in crate::proto) fn stats(&self) -> ChanStats {
+        let receives = |consumer: &&Consumer| {
+            matches!(consumer.phase, ConsumerPhase::Active | ConsumerPhase::Away)
+        };
+        ChanStats {
+            consumers: self.consumers.iter().filter(receives).count(),
+            unsettled: self.unsettled(),
+            unconfirmed: self.ledger.outstanding(),
+            has_open_transaction: self.transaction_open || self.transaction_lost,
+        }
+    }
+
     /// Bytes of deliveries that wait for their consumers.
     pub(in crate::proto) fn waiting_len(&self) -> usize {
         self.consumers.iter().map(Consumer::bytes).sum()

@@ -9,10 +9,10 @@ use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Arrival, Batch, CallError, CallId, Cause, ChannelKey, ChannelTransition, ConsumerEnd,
-    ConsumerKey, Content, Destination, Entity, Exception, Interruption, Kept, Loss, Mechanism,
-    Outcome, Reply, Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings, SettleError,
-    Settlement, Traffic, Violation, WaiterId, Wakes, WhenCancelled,
+    Arrival, Batch, CallError, CallId, Cause, ChanStats, ChannelKey, ChannelTransition,
+    ConsumerEnd, ConsumerKey, Content, Destination, Entity, Exception, Interruption, Kept, Loss,
+    Mechanism, Outcome, Reply, Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings,
+    SettleError, Settlement, Traffic, Violation, WaiterId, Wakes, WhenCancelled,
     channel::{self, Channel},
     consumer_number,
     core::{COARSE, Core},
@@ -212,6 +212,12 @@ impl Connection {
             Some(channel) => channel.ended.clone(),
             None => Some(Arc::new(Cause::ByUs)),
         }
+    }
+
+    /// What is going on on a channel; nothing on one that has ended.
+    pub fn channel_stats(&self, key: ChannelKey) -> ChanStats {
+        let channel = self.channels.get(key).filter(|channel| channel.ended.is_none());
+        channel.map(|channel| channel.stats()).unwrap_or_default()
     }
 
     /// The id of a channel on the wire.
