@@ -68,18 +68,25 @@ impl<T> Call<T> {
         self
     }
 
-    /// What it does when the connection is being recovered, instead of what is
-    /// [configured](crate::Config::while_recovering): waits, up to its deadline, or fails at once.
+    /// What it does when the connection is being recovered, or is lost before the answer came, instead
+    /// of what is [configured](crate::Config::while_recovering): waits, up to its deadline, or fails at
+    /// once. A call that was in flight and fails so may have taken effect; it is not sent again.
     pub fn while_recovering(mut self, hold: Hold) -> Self {
         self.hold = Some(hold);
         self
     }
 
     fn send(&self, wanted: Wanted) -> Result<CallId, CallError> {
-        let after = self.after;
-        self.shared.command(|connection, now| match wanted {
-            Wanted::Channel(key, request) => connection.request(now, key, request, after),
-            Wanted::OpenChannel => connection.open_channel(now, after),
+        let (after, hold) = (self.after, self.shared.hold(self.hold));
+        self.shared.command(|connection, now| {
+            let call = match wanted {
+                Wanted::Channel(key, request) => connection.request(now, key, request, after),
+                Wanted::OpenChannel => connection.open_channel(now, after),
+            }?;
+            if hold == Hold::FailFast {
+                connection.fail_fast(call);
+            }
+            Ok(call)
         })
     }
 }

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project::pin_project;
@@ -15,6 +16,7 @@ use crate::{
     binding::{self, BindingArgument, BindingTarget},
     call::{Call, Wanted},
     capability::{CanReopen, CanSelectMode, InTransactionMode, IsOpen},
+    config::Hold,
     error::{Error, Failed},
     exchange::Exchange,
     handle::Handle,
@@ -372,6 +374,27 @@ fn removed(reply: Reply) -> Result<u32, Error> {
     }
 }
 
+/// Lets a named transition say how its call waits.
+macro_rules! as_its_call {
+    ($name:ident) => {
+        impl $name {
+            /// Waits this long for the broker's answer, instead of the configured time; see
+            /// [`Call::within`].
+            pub fn within(mut self, deadline: Duration) -> Self {
+                self.call = self.call.within(deadline);
+                self
+            }
+
+            /// What it does when the connection is being recovered, or is lost before the answer came,
+            /// instead of what is configured; see [`Call::while_recovering`].
+            pub fn while_recovering(mut self, hold: Hold) -> Self {
+                self.call = self.call.while_recovering(hold);
+                self
+            }
+        }
+    };
+}
+
 /// Writes a named transition: a future that owns the channel while the broker is asked.
 macro_rules! transition {
     ($(#[$doc:meta])* $name:ident -> $state:ident) => {
@@ -388,6 +411,8 @@ macro_rules! transition {
             call: Call<()>,
             chan: Option<Chan<$state>>,
         }
+
+        as_its_call!($name);
 
         impl Future for $name {
             type Output = Result<Chan<$state>, Error>;
@@ -423,6 +448,8 @@ pub struct ClosingChan {
     chan: Option<Chan<Closed>>,
 }
 
+as_its_call!(ClosingChan);
+
 impl Future for ClosingChan {
     type Output = Result<Chan<Closed>, Error>;
 
@@ -449,6 +476,8 @@ pub struct Reopen {
     call: Call<Chan<Open>>,
     chan: Option<Chan<Closed>>,
 }
+
+as_its_call!(Reopen);
 
 impl Future for Reopen {
     type Output = Result<Chan<Open>, Failed<Chan<Closed>>>;

@@ -96,11 +96,16 @@ impl Handle {
         RawTable::new(&raw.unwrap_or_default()).decode().unwrap_or_default()
     }
 
+    /// What a call does when the connection is lost: what it says, else what is configured.
+    pub(crate) fn hold(&self, hold: Option<Hold>) -> Hold {
+        hold.unwrap_or(self.config.while_recovering)
+    }
+
     /// Why a call has to fail at once: the circuit breaker is open, or the connection is being
     /// recovered and the call, or else the configuration, says not to wait for that.
     pub(crate) fn refusal(&self, hold: Option<Hold>) -> Option<Error> {
         let now = self.now();
-        let hold = hold.unwrap_or(self.config.while_recovering);
+        let hold = self.hold(hold);
         let (circuit, lost) = self.look(|connection| {
             let supervisor = connection.supervisor();
             let circuit = supervisor.next_probe().map(|probe| probe.saturating_since(now));

@@ -101,7 +101,8 @@ pub struct Config {
     /// itself it reconnects for ever, at once and then with growing waits up to 30 s.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub recovery: Policy,
-    /// What calls do while a lost connection is being recovered, unless the call says otherwise.
+    /// What calls do while a lost connection is being recovered, unless the call says otherwise: those
+    /// made meanwhile, and those that were in flight when it was lost.
     pub while_recovering: Hold,
     /// What makes the hooks of each connection; see [`Config::hooks`].
     #[cfg_attr(feature = "serde", serde(skip))]

@@ -19,13 +19,18 @@ macro_rules! span_of {
     };
 }
 
-/// An event with the name of what led to a transition.
-macro_rules! event_of {
-    ($change:expr, $id:expr, [$($name:literal),+]) => {
-        match $change.transition.event() {
-            $($name => event_of!(@emit $name, $change, $id),)+
-            _ => event_of!(@emit "transition", $change, $id),
+/// An event with the name of what led to a transition: each name is a place in the code of its own.
+macro_rules! events {
+    ($($name:literal),+ $(,)?) => {
+        fn event(change: &Change, id: u64) {
+            match change.transition.event() {
+                $($name => events!(@emit $name, change, id),)+
+                _ => events!(@emit "transition", change, id),
+            }
         }
+
+        #[cfg(test)]
+        const EVENTS: &[&str] = &[$($name),+];
     };
     (@emit $name:literal, $change:expr, $id:expr) => {
         tracing::info!(
@@ -39,6 +44,21 @@ macro_rules! event_of {
         )
     };
 }
+
+events!(
+    "connect",
+    "opened",
+    "failed",
+    "degrade",
+    "clear",
+    "lost",
+    "recovered",
+    "close",
+    "drained",
+    "closed",
+    "reset",
+    "deadline",
+);
 
 pub(super) fn span(state: State, id: u64) -> Span {
     span_of!(
@@ -60,26 +80,7 @@ pub(super) fn span(state: State, id: u64) -> Span {
 
 /// Tells of a transition within the span of the state that it leaves, and gives the next span.
 pub(super) fn transition(span: &Span, change: &Change, id: u64) -> Span {
-    span.in_scope(|| {
-        event_of!(
-            change,
-            id,
-            [
-                "connect",
-                "opened",
-                "failed",
-                "degrade",
-                "clear",
-                "lost",
-                "recovered",
-                "close",
-                "drained",
-                "closed",
-                "reset",
-                "deadline"
-            ]
-        );
-    });
+    span.in_scope(|| event(change, id));
     self::span(change.transition.to, id)
 }
 
@@ -96,4 +97,30 @@ pub(super) fn entity(span: &Span, report: EntityReport, id: u64) {
             tracing::info!(connection = id, entity = &*entity, "recovered after all");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fsm::supervisor::Kind;
+
+    #[test]
+    fn spans_have_the_names_of_states() {
+        tracing::subscriber::with_default(tracing_subscriber::registry(), || {
+            for state in State::ALL {
+                let span = span(*state, 1);
+                assert_eq!(span.metadata().map(|it| it.name()), Some(state.name()));
+            }
+        });
+    }
+
+    #[test]
+    fn events_have_the_names_of_what_led_to_a_transition() {
+        let mut names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        names.push("deadline");
+        names.sort_unstable();
+        let mut ours = EVENTS.to_vec();
+        ours.sort_unstable();
+        assert_eq!(ours, names);
+    }
 }

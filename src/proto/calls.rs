@@ -21,7 +21,14 @@ struct Slot {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum SlotState {
     Free,
-    Waiting { operation: &'static str, deadline: Time, after: Duration, waiter: Option<WaiterId> },
+    Waiting {
+        operation: &'static str,
+        deadline: Time,
+        after: Duration,
+        waiter: Option<WaiterId>,
+        /// It does not wait for a recovery.
+        fails_fast: bool,
+    },
     Answered(Result<Reply, CallError>),
 }
 
@@ -35,7 +42,9 @@ pub struct Calls {
 impl Calls {
     /// Opens a slot for an answer that is due `after` from now.
     pub fn open(&mut self, operation: &'static str, now: Time, after: Duration) -> CallId {
-        let state = SlotState::Waiting { operation, deadline: now + after, after, waiter: None };
+        let deadline = now + after;
+        let state =
+            SlotState::Waiting { operation, deadline, after, waiter: None, fails_fast: false };
         if let Some(index) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(index as usize)
         {
@@ -45,6 +54,21 @@ impl Calls {
         let index = self.slots.len() as u32;
         self.slots.push(Slot { generation: 0, state });
         CallId { index, generation: 0 }
+    }
+
+    /// The call does not wait for a recovery: it fails when the connection is lost.
+    pub fn fail_fast(&mut self, id: CallId) {
+        if let Some(Slot { state: SlotState::Waiting { fails_fast, .. }, .. }) = self.slot(id) {
+            *fails_fast = true;
+        }
+    }
+
+    /// Whether the call does not wait for a recovery.
+    pub fn fails_fast(&self, id: CallId) -> bool {
+        self.slots
+            .get(id.index as usize)
+            .filter(|slot| slot.generation == id.generation)
+            .is_some_and(|slot| matches!(slot.state, SlotState::Waiting { fails_fast: true, .. }))
     }
 
     /// Asks for the answer. Taking it frees the slot.

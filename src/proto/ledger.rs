@@ -262,6 +262,15 @@ impl Ledger {
         })
     }
 
+    /// A queue has a new name: what is kept for it, by the default exchange, follows it.
+    pub fn rename_queue(&mut self, old: &ShortString, new: &ShortString) {
+        for kept in self.slots.iter_mut().filter_map(|slot| slot.kept.as_deref_mut()) {
+            if kept.exchange.is_empty() && kept.routing_key == *old {
+                kept.routing_key = new.clone();
+            }
+        }
+    }
+
     /// Whether anything is kept.
     pub fn keeps(&self) -> bool {
         self.slots.iter().any(|slot| slot.kept.is_some() && slot.state == SlotState::Outstanding)

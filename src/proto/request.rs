@@ -219,6 +219,8 @@ impl Request {
         let name = match self {
             Request::BindQueue(spec) | Request::UnbindQueue(spec) => &mut spec.destination,
             Request::PurgeQueue { name } | Request::DeleteQueue { name, .. } => name,
+            // Whether it is there, and how full.
+            Request::DeclareQueue(spec) => &mut spec.name,
             Request::Get { queue, .. } => queue,
             Request::Consume(spec) => &mut spec.queue,
             _ => return,

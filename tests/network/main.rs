@@ -1,5 +1,6 @@
 //! The right program survives the network: through a proxy that resets, cuts and swallows.
 
+mod calls;
 mod cuts;
 mod holes;
 #[path = "../node/mod.rs"]

@@ -27,6 +27,12 @@ impl Channel {
         // Also what follows a rollback that was under way: it is of the next transaction.
         self.transaction_lost |= std::mem::take(&mut self.transaction_open);
         core.wakes.append(&mut self.window_waiters);
+        if self.opening.is_some_and(|call| core.calls.fails_fast(call)) {
+            // Nobody will have this channel.
+            self.released = true;
+            self.step(ChannelEvent::Lost, core);
+            self.end(cause.clone(), core);
+        }
     }
 
     /// Asked for while the connection is lost: opened when it is back.
@@ -47,13 +53,14 @@ impl Channel {
         self.consumers.retain(|consumer| !(consumer.orphaned && consumer.end.is_some()));
     }
 
-    /// Requests that the cut itself has answered are answered; the others are kept to be sent again.
+    /// Requests that the cut itself has answered, or that do not wait, are answered; the others are kept to be sent again.
     fn interrupt_pending(&mut self, cause: &Arc<Cause>, core: &mut Core) {
         // A request may be what the broker closed the connection for: asked again, it would again.
         let at_fault = matches!(&**cause, Cause::Exception(exception) if exception.code.is_connection_error()
             && exception.code != ReplyCode::CONNECTION_FORCED);
         let mut closed = false;
         for pending in std::mem::take(&mut self.pending) {
+            let fails = at_fault || pending.call.is_some_and(|call| core.calls.fails_fast(call));
             let answer = match &pending.request {
                 // What the library asked on its own is asked anew by `resume`.
                 _ if pending.call.is_none()
@@ -68,7 +75,7 @@ impl Channel {
                     Ok(Reply::Done)
                 }
                 Request::Cancel { .. } => Ok(Reply::Done),
-                Request::Consume(_) if at_fault => {
+                Request::Consume(_) if fails => {
                     self.consumers.retain(|found| found.number != pending.consumer);
                     Err(CallError::Ended(cause.clone()))
                 }
@@ -76,7 +83,7 @@ impl Channel {
                     closed = true;
                     Ok(Reply::Done)
                 }
-                _ if at_fault => Err(CallError::Ended(cause.clone())),
+                _ if fails => Err(CallError::Ended(cause.clone())),
                 _ => {
                     self.pending.push_back(pending);
                     continue;
@@ -268,6 +275,7 @@ impl Channel {
         for pending in &mut self.pending {
             pending.request.rename_queue(old, new);
         }
+        self.ledger.rename_queue(old, new);
     }
 
     /// Whether a live consumer consumes from this queue.

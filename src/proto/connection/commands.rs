@@ -108,6 +108,12 @@ impl Connection {
         }
     }
 
+    /// The call does not wait for a recovery: when the connection is lost before its answer came, it
+    /// fails at once. Whether it took effect is unknown then; it is not sent again.
+    pub fn fail_fast(&mut self, call: CallId) {
+        self.core.calls.fail_fast(call);
+    }
+
     /// Asks for the answer to a call.
     pub fn poll_call(
         &mut self,
