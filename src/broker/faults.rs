@@ -1,6 +1,9 @@
 //! Faults on purpose: what a broker, a network or an operator may do to a client, on demand.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{
     Broker, BrokerState, ConnectionId, IsServing, Permissions,
@@ -43,9 +46,9 @@ impl Faults {
 
     /// Sends the confirms that were withheld, and no longer withholds any.
     pub fn release_confirms(&self) {
-        self.shared.with(None, |core, _| {
+        self.shared.with(None, |core, now| {
             core.mischief.withhold_confirms = false;
-            core.flush_all();
+            core.flush_all(now);
         });
     }
 
@@ -54,6 +57,12 @@ impl Faults {
     /// withheld.
     pub fn reverse_confirms(&self, reverse: bool) {
         self.shared.with(None, |core, _| core.mischief.reverse_confirms = reverse);
+    }
+
+    /// Tells each confirm so much later than it could be told, from the next publish on, as a slow
+    /// disk does; zero ends it for later publishes. In their order: a shorter delay overtakes nothing.
+    pub fn delay_confirms(&self, by: Duration) {
+        self.shared.with(None, |core, _| core.mischief.delay_confirms = by);
     }
 
     /// Cuts the connection on which this method arrives next, before it is done. Once.

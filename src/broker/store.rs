@@ -169,7 +169,7 @@ fn write_on(store: &Store, shared: &Weak<Shared>, stop: &AtomicBool) {
                 if !write_until_done(store, &shared, &batch, stop) {
                     return;
                 }
-                shared.with(None, |core, _| core.batch_stored(batch.number));
+                shared.with(None, |core, now| core.batch_stored(batch.number, now));
             }
             None if last => return,
             None => {

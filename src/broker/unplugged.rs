@@ -1,7 +1,7 @@
 //! The broker without sockets, tasks and clock: bytes in, bytes out, faults on demand. For
 //! simulations and fuzzing, which bring their own network and time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
@@ -169,11 +169,16 @@ impl Unplugged {
     }
 
     /// Keeps confirms back, or releases them.
-    pub fn withhold_confirms(&mut self, withhold: bool) {
+    pub fn withhold_confirms(&mut self, withhold: bool, now: Time) {
         self.core.mischief.withhold_confirms = withhold;
         if !withhold {
-            self.core.flush_all();
+            self.core.flush_all(now);
         }
+    }
+
+    /// Tells each confirm so much later than it could be told, from the next publish on.
+    pub fn delay_confirms(&mut self, by: Duration) {
+        self.core.mischief.delay_confirms = by;
     }
 
     /// Drops the next `count` publishes on confirming channels and nacks them.

@@ -1,6 +1,6 @@
 //! Faults on demand, and what can be seen of a broker from outside.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hopmq::{
     broker::{Broker, Listening},
@@ -233,6 +233,22 @@ async fn confirms_can_come_in_the_wrong_order() {
     for tag in [3, 2, 1] {
         raw.expect(1, basic::Ack { delivery_tag: tag, multiple: false }).await;
     }
+}
+
+#[tokio::test]
+async fn confirms_can_be_late() {
+    let (broker, mut raw) = confirming().await;
+    let delay = Duration::from_millis(300);
+    broker.faults().delay_confirms(delay);
+    let published = Instant::now();
+    raw.publish(1, "", "q", b"m").await;
+    raw.expect(1, basic::Ack { delivery_tag: 1, multiple: false }).await;
+    assert!(published.elapsed() >= delay);
+    assert_eq!(broker.queue_depth("/", "q"), Some(1), "the message itself is not late");
+
+    broker.faults().delay_confirms(Duration::ZERO);
+    raw.publish(1, "", "q", b"m").await;
+    raw.expect(1, basic::Ack { delivery_tag: 2, multiple: false }).await;
 }
 
 #[tokio::test]

@@ -462,7 +462,7 @@ impl World {
 
     pub(crate) fn set_withheld(&mut self, on: bool) {
         self.withheld = on;
-        self.broker.withhold_confirms(on);
+        self.broker.withhold_confirms(on, self.now);
     }
 
     pub(crate) fn alarm(&self) -> bool {

@@ -84,25 +84,29 @@ pub(crate) struct Run {
     pub(crate) ack: bool,
     /// The batch that has to be stored before it is told.
     pub(crate) batch: u64,
+    /// Before this it is not told, by decree.
+    pub(crate) due: Time,
 }
 
 impl Confirms {
-    /// Records the outcome of the next publish, which is known once a batch is stored.
-    pub(crate) fn record(&mut self, ack: bool, batch: u64) {
+    /// Records the outcome of the next publish, which is known once a batch is stored, and told at
+    /// `due` at the earliest.
+    pub(crate) fn record(&mut self, ack: bool, batch: u64, due: Time) {
         self.last += 1;
         match self.due.back_mut() {
-            Some(run) if run.ack == ack && run.batch == batch => run.last = self.last,
-            _ => self.due.push_back(Run { first: self.last, last: self.last, ack, batch }),
+            Some(run) if (run.ack, run.batch, run.due) == (ack, batch, due) => run.last = self.last,
+            _ => self.due.push_back(Run { first: self.last, last: self.last, ack, batch, due }),
         }
     }
 
-    /// The next outcome to tell, where its batch is stored. Runs that became ready together are
+    /// The next outcome to tell, where its batch is stored and it is due. Runs that became ready together are
     /// one: a store must not cost frames.
-    pub(crate) fn next(&mut self, stored: u64) -> Option<Run> {
-        let mut told = self.due.front().copied().filter(|run| run.batch <= stored)?;
+    pub(crate) fn next(&mut self, stored: u64, now: Time) -> Option<Run> {
+        let ready = |run: &Run| run.batch <= stored && run.due <= now;
+        let mut told = self.due.front().copied().filter(ready)?;
         self.due.pop_front();
         while let Some(next) = self.due.front()
-            && next.batch <= stored
+            && ready(next)
             && next.ack == told.ack
         {
             told.last = next.last;
@@ -111,9 +115,9 @@ impl Confirms {
         Some(told)
     }
 
-    /// Whether outcomes wait.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.due.is_empty()
+    /// When the next outcome that waits is due; at once where it does not wait by decree.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        self.due.front().map(|run| run.due)
     }
 }
 
@@ -195,12 +199,24 @@ mod tests {
     fn confirms_gather_into_runs() {
         let mut confirms = Confirms::default();
         for ack in [true, true, false, true] {
-            confirms.record(ack, 0);
+            confirms.record(ack, 0, Time::ZERO);
         }
-        let runs: Vec<_> = std::iter::from_fn(|| confirms.next(0))
+        let runs: Vec<_> = std::iter::from_fn(|| confirms.next(0, Time::ZERO))
             .map(|run| (run.first, run.last, run.ack))
             .collect();
         assert_eq!(runs, [(1, 2, true), (3, 3, false), (4, 4, true)]);
-        assert!(confirms.is_empty());
+        assert_eq!(confirms.next_due(), None);
+    }
+
+    #[test]
+    fn confirms_that_are_delayed_keep_their_order() {
+        let at = |seconds| Time::ZERO + std::time::Duration::from_secs(seconds);
+        let mut confirms = Confirms::default();
+        confirms.record(true, 0, at(5));
+        confirms.record(true, 0, at(2));
+        assert_eq!(confirms.next(0, at(4)), None, "the second is due, and behind the first");
+        assert_eq!(confirms.next_due(), Some(at(5)));
+        let told = confirms.next(0, at(5)).map(|run| (run.first, run.last));
+        assert_eq!(told, Some((1, 2)));
     }
 }

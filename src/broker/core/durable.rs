@@ -199,7 +199,7 @@ impl Core {
     }
 
     /// A batch is stored: whoever waited for it is told.
-    pub(crate) fn batch_stored(&mut self, number: u64) {
+    pub(crate) fn batch_stored(&mut self, number: u64, now: Time) {
         let Some(durable) = &mut self.durable else { return };
         durable.stored = number;
         let waiting = std::mem::take(&mut durable.waiting);
@@ -211,7 +211,7 @@ impl Core {
                 self.push(at.conn, Output::Reply(at.channel, Reply::TxCommitOk));
             }
         }
-        self.flush_all();
+        self.flush_all(now);
     }
 
     /// Every durable exchange, queue and binding.

@@ -131,7 +131,7 @@ impl Play {
             20 => self.remove(at),
             21 => {
                 self.core.handle_timeout(now);
-                self.core.flush(at.conn);
+                self.core.flush(at.conn, now);
                 Ok(())
             }
             _ => {

@@ -72,6 +72,10 @@ impl Core {
         if self.overdue.is_some_and(|due| due <= now) {
             self.end_overdue(now);
         }
+        if self.confirms_due.is_some_and(|due| due <= now) {
+            self.confirms_due = None;
+            self.flush_all(now);
+        }
         // What expired may have ended an alarm.
         self.watch_memory(None);
     }

@@ -130,6 +130,8 @@ pub(crate) struct Core {
     timers: BTreeSet<(Time, QueueId)>,
     /// When unsettled deliveries are to be looked at.
     overdue: Option<Time>,
+    /// When confirms that are delayed by decree are to be looked at.
+    confirms_due: Option<Time>,
     /// Connections that have something to send and may not know it.
     wakes: Vec<ConnId>,
     /// Messages on their way to a dead letter exchange.
@@ -165,6 +167,8 @@ pub(crate) struct Core {
 pub(crate) struct Mischief {
     /// Confirms stay with the broker until this is off again.
     pub(crate) withhold_confirms: bool,
+    /// Confirms are told so much later than they could be.
+    pub(crate) delay_confirms: Duration,
     /// Confirms that are told together are told one by one, the last first.
     pub(crate) reverse_confirms: bool,
     /// The connection on which this method arrives next is cut: before it is done, or after.
@@ -189,6 +193,7 @@ impl Core {
             peers: BTreeMap::new(),
             timers: BTreeSet::new(),
             overdue: None,
+            confirms_due: None,
             wakes: Vec::new(),
             dead: VecDeque::new(),
             reply_addresses: BTreeMap::new(),
@@ -243,7 +248,8 @@ impl Core {
 
     /// When `handle_timeout` is to be called next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(due, _)| *due).into_iter().chain(self.overdue).min()
+        let queues = self.timers.first().map(|(due, _)| *due);
+        queues.into_iter().chain(self.overdue).chain(self.confirms_due).min()
     }
 
     fn vhost_index(&self, name: &Name) -> Option<usize> {

@@ -224,7 +224,7 @@ impl Core {
     /// The number is free afterwards.
     pub(crate) fn close_channel(&mut self, at: At, now: Time) {
         // Outcomes that are known are told before the end.
-        self.flush_confirms(at);
+        self.flush_confirms(at, now);
         let Some(peer) = self.peers.get_mut(&at.conn) else {
             return;
         };
@@ -346,7 +346,7 @@ impl Core {
 
     /// Tells publishers on a connection what became of their messages, as far as it is known.
     /// Called once per batch of input, so that one frame confirms many messages.
-    pub(crate) fn flush(&mut self, conn: ConnId) {
+    pub(crate) fn flush(&mut self, conn: ConnId, now: Time) {
         self.watch_memory(Some(conn));
         let Some(peer) = self.peers.get_mut(&conn).filter(|peer| !peer.confirming.is_empty())
         else {
@@ -354,13 +354,13 @@ impl Core {
         };
         // Those that cannot be told yet note themselves again.
         for channel in std::mem::take(&mut peer.confirming) {
-            self.flush_confirms(At { conn, channel });
+            self.flush_confirms(At { conn, channel }, now);
         }
     }
 
-    fn flush_confirms(&mut self, at: At) {
+    fn flush_confirms(&mut self, at: At, now: Time) {
         let stored = self.stored_batch();
-        let Core { peers, wakes, mischief, .. } = self;
+        let Core { peers, wakes, mischief, confirms_due, .. } = self;
         let Some(peer) = peers.get_mut(&at.conn) else {
             return;
         };
@@ -374,8 +374,11 @@ impl Core {
             return;
         }
         let mut told = Vec::new();
-        told.extend(std::iter::from_fn(|| confirms.next(stored)));
-        if !confirms.is_empty() {
+        told.extend(std::iter::from_fn(|| confirms.next(stored, now)));
+        if let Some(due) = confirms.next_due() {
+            if due > now {
+                *confirms_due = (*confirms_due).into_iter().chain([due]).min();
+            }
             peer.confirming.insert(at.channel);
         }
         if mischief.reverse_confirms {
@@ -400,10 +403,10 @@ impl Core {
     }
 
     /// Tells all publishers everything that was withheld.
-    pub(crate) fn flush_all(&mut self) {
+    pub(crate) fn flush_all(&mut self, now: Time) {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
-            self.flush(conn);
+            self.flush(conn, now);
         }
     }
 

@@ -89,12 +89,12 @@ impl Core {
         let confirms = matches!(self.channel(at)?.mode, Mode::Confirm(_));
         if confirms && self.mischief.nack_publishes > 0 {
             self.mischief.nack_publishes -= 1;
-            return self.confirm(at, false);
+            return self.confirm(at, false, now);
         }
         let accepted = self.deliver_to(at, message, queues, mandatory, now);
         self.settle_dead(now);
         if confirms {
-            self.confirm(at, accepted)?;
+            self.confirm(at, accepted, now)?;
         }
         Ok(())
     }
@@ -163,10 +163,13 @@ impl Core {
         true
     }
 
-    fn confirm(&mut self, at: At, ack: bool) -> Result<(), Refusal> {
+    fn confirm(&mut self, at: At, ack: bool, now: Time) -> Result<(), Refusal> {
         let batch = self.pending_batch();
+        let delay = self.mischief.delay_confirms;
+        // Without a delay all are alike, whenever they came: they are told together.
+        let due = if delay.is_zero() { Time::ZERO } else { now + delay };
         if let Mode::Confirm(confirms) = &mut self.channel(at)?.mode {
-            confirms.record(ack, batch);
+            confirms.record(ack, batch, due);
             if let Some(peer) = self.peers.get_mut(&at.conn) {
                 peer.owes_confirms(at.channel);
             }

@@ -211,7 +211,7 @@ impl Session {
             return block.len();
         }
         if self.phase == Phase::Open {
-            core.flush(self.conn);
+            core.flush(self.conn, now);
         }
         at
     }

@@ -63,7 +63,7 @@ fn steps(from: &mut Unstructured<'_>, scene: &mut Scene) -> Drawn<()> {
             }
             238..=241 => scene.disconnect(who),
             242..=245 => scene.broker.set_alarm(from.arbitrary()?),
-            246 => scene.broker.withhold_confirms(from.arbitrary()?),
+            246 => scene.broker.withhold_confirms(from.arbitrary()?, scene.now),
             247 => scene.broker.nack_publishes(from.arbitrary::<u8>()?.into()),
             248 => {
                 let name = grammar::text(from)?;
