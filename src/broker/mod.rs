@@ -11,7 +11,22 @@
 //!
 //! It keeps everything in memory, and with the feature `durable` in a file, too
 //! (`Builder::durable`). One broker stands alone: clusters are RabbitMQ's. What it
-//! does not support it refuses with 540, never in silence.
+//! does not support it refuses with 540, never in silence, in RabbitMQ's words:
+//!
+//! | Refused with 540 | Text |
+//! |---|---|
+//! | channel.flow that stops deliveries | `active=false` |
+//! | basic.qos with a size | `prefetch_size!=0 (5)` |
+//! | basic.publish with `immediate` | `immediate=true` |
+//! | basic.recover without requeue | `requeue=false` |
+//! | basic.get from a stream | `basic.get not supported by stream queues ...` |
+//! | queue.purge of a stream | `queue.purge not supported by stream queues ...` |
+//! | consuming a stream with automatic acks | `automatic acknowledgement not supported by stream ...` |
+//! | deleting a quorum queue if unused, or if empty | `... not supported by quorum queues` |
+//! | consuming a quorum queue or a stream on a channel with a global prefetch | `... does not support global qos` |
+//!
+//! Exchange types and queue types that need a plugin are unknown to it, as they are to a RabbitMQ
+//! without that plugin.
 //!
 //! Its states are types, as a connection's are:
 //!

@@ -1,9 +1,10 @@
 //! What RabbitMQ refuses is refused with its codes and texts.
 
+use bytes::BytesMut;
 use hopmq::{
     broker::{Broker, Listening},
     wire::{
-        FieldTable, RawTable,
+        FieldTable, MethodFrame, RawTable, encode,
         method::{basic, channel, confirm, queue, tx},
     },
 };
@@ -92,6 +93,102 @@ async fn hard_errors_close_the_connection() {
     let (_broker, mut raw) = connect().await;
     raw.send(1, &channel::Flow { active: false }).await;
     raw.connection_closes(540, "NOT_IMPLEMENTED - active=false").await;
+}
+
+/// All that is legal and not done here, or by queues of one type: RabbitMQ refuses the same with the
+/// same words. The list in the documentation of `hopmq::broker` names each.
+#[tokio::test]
+async fn what_is_not_done_is_refused_with_540() {
+    let of = |queue: &'static str| short(queue);
+    let qos = |prefetch_size, global| basic::Qos { prefetch_size, prefetch_count: 1, global };
+    let consume = |queue, no_ack| basic::Consume {
+        queue: of(queue),
+        consumer_tag: short(""),
+        no_local: false,
+        no_ack,
+        exclusive: false,
+        no_wait: false,
+        arguments: RawTable::EMPTY,
+    };
+    let delete = |if_unused, if_empty| queue::Delete {
+        queue: of("quorum"),
+        if_unused,
+        if_empty,
+        no_wait: false,
+    };
+    let immediate = basic::Publish {
+        exchange: short(""),
+        routing_key: short("classic"),
+        mandatory: false,
+        immediate: true,
+    };
+    let purge = queue::Purge { queue: of("stream"), no_wait: false };
+    let get = basic::Get { queue: of("stream"), no_ack: false };
+    let named = |queue| format!("queue '{queue}' in vhost '/'");
+    let quorum = |flag| {
+        let queue = named("quorum");
+        format!(
+            "cannot delete {queue}. queue.delete operations with {flag} flag set are not supported \
+             by quorum queues"
+        )
+    };
+    let of_stream = |what| format!("{what} not supported by stream {}", named("stream"));
+    let of_streams = |what| format!("{what} not supported by stream queues {}", named("stream"));
+
+    let (broker, mut raw) = connect().await;
+    for (queue, kind) in [("classic", "classic"), ("quorum", "quorum"), ("stream", "stream")] {
+        let arguments = FieldTable::new().with("x-queue-type", kind).unwrap().encode();
+        let declare = queue::Declare {
+            queue: short(queue),
+            passive: false,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            no_wait: true,
+            arguments: RawTable::new(&arguments),
+        };
+        raw.send(1, &declare).await;
+    }
+    let mut publish = said(&immediate);
+    publish.extend(said_content());
+    let refused: [(Vec<u8>, String); 9] = [
+        (said(&channel::Flow { active: false }), "active=false".to_owned()),
+        (said(&qos(5, false)), "prefetch_size!=0 (5)".to_owned()),
+        (publish, "immediate=true".to_owned()),
+        (said(&basic::Recover { requeue: false }), "requeue=false".to_owned()),
+        (said(&get), of_streams("basic.get")),
+        (said(&purge), of_streams("queue.purge")),
+        (said(&consume("stream", true)), of_stream("automatic acknowledgement")),
+        (said(&delete(true, false)), quorum("if-unused")),
+        (said(&delete(false, true)), quorum("if-empty")),
+    ];
+    for (said, words) in refused {
+        let mut raw = Raw::connect(&broker).await;
+        raw.call(1, &qos(0, false), basic::QosOk {}).await;
+        raw.write(&said).await;
+        raw.connection_closes(540, &format!("NOT_IMPLEMENTED - {words}")).await;
+    }
+    for queue in ["quorum", "stream"] {
+        let mut raw = Raw::connect(&broker).await;
+        raw.call(1, &qos(0, true), basic::QosOk {}).await;
+        raw.write(&said(&consume(queue, false))).await;
+        let words = format!("NOT_IMPLEMENTED - {} does not support global qos", named(queue));
+        raw.connection_closes(540, &words).await;
+    }
+}
+
+/// A method on channel 1, as it is written.
+fn said(method: &impl MethodFrame) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    encode::method(&mut out, 1, method);
+    out.to_vec()
+}
+
+/// The rest of a message without a body.
+fn said_content() -> Vec<u8> {
+    let mut out = BytesMut::new();
+    encode::content_header(&mut out, 1, 0, &[0, 0]);
+    out.to_vec()
 }
 
 #[tokio::test]
