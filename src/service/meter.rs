@@ -13,6 +13,7 @@ mod counting {
             CALL_SECONDS, CONFIRM_SECONDS, HANDLER_SECONDS, HANDLERS, PROCESSED, PUBLISH_ERRORS,
             UNDECODABLE,
         },
+        span::bounded,
     };
 
     /// Since when something goes on.
@@ -53,7 +54,7 @@ mod counting {
 
     impl Running {
         pub(in crate::service) fn on(queue: &str) -> Self {
-            let queue = queue.to_owned();
+            let queue = bounded(queue).to_owned();
             gauge!(HANDLERS, "queue" => queue.clone()).increment(1.0);
             Running { queue, since: Instant::now() }
         }
@@ -76,11 +77,12 @@ mod counting {
     }
 
     pub(in crate::service) fn settled(queue: &str, outcome: &'static str) {
-        counter!(PROCESSED, "queue" => queue.to_owned(), "outcome" => outcome).increment(1);
+        counter!(PROCESSED, "queue" => bounded(queue).to_owned(), "outcome" => outcome)
+            .increment(1);
     }
 
     pub(in crate::service) fn undecodable(queue: &str) {
-        counter!(UNDECODABLE, "queue" => queue.to_owned()).increment(1);
+        counter!(UNDECODABLE, "queue" => bounded(queue).to_owned()).increment(1);
     }
 }
 

@@ -44,7 +44,7 @@
 //!
 //! Publishing and processing are `tracing` spans with the names and attributes of OpenTelemetry's
 //! [conventions for RabbitMQ](https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/):
-//! `publish {exchange}:{routing key}` and `process {queue}` as `otel.name`, `messaging.system`,
+//! `publish {exchange}` and `process {queue}` as `otel.name`, `messaging.system`,
 //! `messaging.operation.name` and `.type`, `messaging.destination.name`,
 //! `messaging.rabbitmq.destination.routing_key`, `messaging.rabbitmq.message.delivery_tag`,
 //! `messaging.message.id`, `.conversation_id` and `.body.size`, and `error.type`.
@@ -57,9 +57,9 @@
 //!
 //! ```text
 //! request                         in one program
-//! └─ publish orders:order.eu
+//! └─ publish orders
 //!    └─ process orders            in another
-//!       └─ publish mails:sent
+//!       └─ publish mails
 //! ```
 //!
 //! In a loop of one's own: `TraceContext::of_span` and `TraceContext::set_parent_of`.

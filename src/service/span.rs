@@ -12,7 +12,7 @@ pub(super) fn process(received: &Received, queue: &str, tag: u64) -> Span {
     let (exchange, key) = (received.exchange(), received.routing_key());
     let span = tracing::info_span!(
         "process",
-        otel.name = %format_args!("process {queue}"),
+        otel.name = %format_args!("process {}", bounded(queue)),
         otel.kind = "consumer",
         otel.status_code = Empty,
         messaging.system = "rabbitmq",
@@ -40,9 +40,11 @@ pub(super) fn process(received: &Received, queue: &str, tag: u64) -> Span {
 pub(super) fn publish(exchange: &str, key: Option<&str>, message: &Message) -> Span {
     let properties = message.properties();
     let destination = destination(&[exchange, key.unwrap_or_default()]);
+    // Routing keys may be without number, and names of spans must not: a queue's name is its key.
+    let name = if exchange.is_empty() { bounded(&destination) } else { exchange };
     let span = tracing::info_span!(
         "publish",
-        otel.name = %format_args!("publish {destination}"),
+        otel.name = %format_args!("publish {name}"),
         otel.kind = "producer",
         otel.status_code = Empty,
         messaging.system = "rabbitmq",
@@ -58,6 +60,11 @@ pub(super) fn publish(exchange: &str, key: Option<&str>, message: &Message) -> S
     );
     within(&span, &properties);
     span
+}
+
+/// A queue's name where there must not be too many of them: those that the broker chose are one.
+pub(super) fn bounded(queue: &str) -> &str {
+    if queue.starts_with("amq.gen") { "amq.gen" } else { queue }
 }
 
 /// Makes the span a child of what the message says it belongs to.
@@ -147,6 +154,12 @@ fn destination(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_the_broker_chose_are_one() {
+        assert_eq!(bounded("amq.gen-Z6fT1nbbNVnhLmFbiRsZXA"), "amq.gen");
+        assert_eq!(bounded("orders"), "orders");
+    }
 
     #[test]
     fn a_destination_is_named_as_the_conventions_have_it() {

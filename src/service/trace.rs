@@ -91,6 +91,25 @@ impl TraceContext {
     /// That of a span that is recorded: where messages published in it belong. `None` where no layer
     /// of `tracing-opentelemetry` records it. [`Publisher`](super::Publisher) and
     /// [`Caller`](super::Caller) do this by themselves.
+    ///
+    /// ```
+    /// use hopmq::service::TraceContext;
+    /// use opentelemetry::trace::TracerProvider as _;
+    /// use opentelemetry_sdk::trace::SdkTracerProvider;
+    /// use tracing_subscriber::layer::SubscriberExt as _;
+    ///
+    /// let provider = SdkTracerProvider::builder().build(); // with an exporter
+    /// let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("shop"));
+    /// tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+    ///     let sender = tracing::info_span!("sender");
+    ///     let sent = TraceContext::of_span(&sender).expect("it is recorded");
+    ///     // In the headers of a message, as `Message::trace` writes it; and on the other side:
+    ///     let receiver = tracing::info_span!("receiver");
+    ///     sent.set_parent_of(&receiver);
+    ///     let received = TraceContext::of_span(&receiver).expect("it is recorded");
+    ///     assert_eq!(received.trace_id(), sent.trace_id());
+    /// });
+    /// ```
     #[cfg(feature = "opentelemetry")]
     pub fn of_span(span: &tracing::Span) -> Option<Self> {
         use opentelemetry::trace::TraceContextExt as _;

@@ -30,7 +30,8 @@
 //! `kind` what [`Error::kind`](crate::Error::kind) or [`PublishError::kind`](super::PublishError::kind)
 //! say, and `outcome` of a handler `ok`, `transient` or `permanent`; of a message that a worker
 //! settled `completed`, `retried`, `parked`, `rejected`, `requeued`, or `stale` where the connection was
-//! lost before, so that it comes again.
+//! lost before, so that it comes again. The label `queue` is `amq.gen` for all queues whose names the
+//! broker chose.
 
 mod names;
 mod reporter;
