@@ -15,7 +15,8 @@ use hopmq::{
     broker::Broker,
     service::{
         Caller, Failure, Message, PublishError, Publisher, Text, Worker,
-        metrics::{self, ALL, Kind, Reporter},
+        metrics::{self, ALL, Kind, PoolReporter, Reporter},
+        pool::ChanPool,
     },
 };
 
@@ -219,6 +220,24 @@ fn each_documented_metric_is_reported_and_no_other() -> Outcome {
         assert!(published >= 5.0, "{published}");
         assert_eq!(kept.sum("hopmq_connection_up", ""), 0.0);
         assert_eq!(kept.sum("hopmq_connection_state", "state=closed"), 1.0);
+
+        let pool = ChanPool::publishing(broker.uri().parse::<hopmq::Config>()?).build()?;
+        let mut reporter = PoolReporter::new(&pool, "pool");
+        let chan = pool.get().await?;
+        chan.publish(&default_exchange(), "nowhere", b"lost").await?.await?;
+        reporter.report();
+        assert_eq!(kept.sum("hopmq_pool_channels", "pool=pool"), 1.0);
+        assert_eq!(kept.sum("hopmq_pool_channels_in_use", "pool=pool"), 1.0);
+        assert_eq!(kept.sum("hopmq_connection_up", "connection=pool"), 1.0);
+        drop(chan);
+        pool.check().await;
+        let reporting = tokio::spawn(reporter.every(Duration::from_millis(5)).run());
+        until(async || Ok(kept.sum("hopmq_pool_channels_in_use", "") == 0.0)).await?;
+        assert!(kept.sum("hopmq_pool_round_trip_seconds", "") > 0.0);
+        pool.close().await;
+        reporting.await?;
+        assert_eq!(kept.sum("hopmq_messages_published_total", "connection=pool"), 1.0);
+        assert_eq!(kept.sum("hopmq_pool_channels_max", ""), 0.0, "nobody looks any more");
 
         let documented = ALL.iter().map(|metric| {
             let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();

@@ -31,12 +31,17 @@
 //! say, and `outcome` of a handler `ok`, `transient` or `permanent`; of a message that a worker
 //! settled `completed`, `retried`, `parked`, `rejected`, `requeued`, or `stale` where the connection was
 //! lost before, so that it comes again. The label `queue` is `amq.gen` for all queues whose names the
-//! broker chose.
+//! broker chose. A pool is reported by a `PoolReporter` (feature `pool`), its connections together under
+//! its name; `reason` is the name of a field of its `Evictions`.
 
 mod names;
+#[cfg(feature = "pool")]
+mod pool;
 mod reporter;
 
 pub use names::*;
+#[cfg(feature = "pool")]
+pub use pool::PoolReporter;
 pub use reporter::Reporter;
 
 use metrics::{Unit as FacadeUnit, describe_counter, describe_gauge, describe_histogram};

@@ -73,6 +73,22 @@ metrics! {
         "Bytes that wait for the socket";
     INBOUND_BYTES = "hopmq_inbound_buffered_bytes", Gauge of Bytes by ["connection"]:
         "Bytes of deliveries that wait for their consumers";
+    POOL_CHANNELS = "hopmq_pool_channels", Gauge of Count by ["pool"]:
+        "Channels of the pool, in use or not";
+    POOL_CHANNELS_MAX = "hopmq_pool_channels_max", Gauge of Count by ["pool"]:
+        "The most channels that the pool may have";
+    POOL_IN_USE = "hopmq_pool_channels_in_use", Gauge of Count by ["pool"]:
+        "Channels of the pool that are in use";
+    POOL_WAITING = "hopmq_pool_waiting", Gauge of Count by ["pool"]:
+        "Calls that wait for a channel of the pool";
+    POOL_CONNECTIONS = "hopmq_pool_connections", Gauge of Count by ["pool"]:
+        "Connections of the pool";
+    POOL_ROUND_TRIP = "hopmq_pool_round_trip_seconds", Gauge of Seconds by ["pool"]:
+        "How long the last check of the pool took there and back, on its slowest connection";
+    POOL_EVICTIONS = "hopmq_pool_evictions_total", Counter of Count by ["pool", "reason"]:
+        "Channels that the pool did not keep";
+    POOL_CONNECTION_EVICTIONS = "hopmq_pool_connection_evictions_total", Counter of Count by ["pool", "reason"]:
+        "Connections that the pool did not keep";
     CONFIRM_SECONDS = "hopmq_confirm_seconds", Histogram of Seconds by ["exchange"]:
         "From publishing a message to its confirm";
     PUBLISH_ERRORS = "hopmq_publish_errors_total", Counter of Count by ["exchange", "kind"]:

@@ -9,7 +9,7 @@ use super::*;
 use crate::{ConnectionState, ConnectionStats, StateChange, StateChanges};
 
 /// How often, unless [`Reporter::every`] says otherwise.
-const INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reports what a connection counts, at an interval and with every change of its state, until it has
 /// ended or this is dropped: then its gauges are 0.
@@ -20,13 +20,20 @@ const INTERVAL: Duration = Duration::from_secs(5);
 #[must_use = "nothing is reported until it is run"]
 pub struct Reporter {
     changes: StateChanges,
-    name: SharedString,
+    label: Label,
     every: Duration,
-    reported: [u64; COUNTERS],
+    reported: Reported,
 }
 
+/// Under which name connections are reported: one, or those of a pool together.
+#[derive(Clone, Debug)]
+pub(super) struct Label(SharedString);
+
+/// How far each counter of a connection was reported.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reported([u64; COUNTERS]);
+
 const COUNTERS: usize = 15;
-const GAUGES: usize = 9;
 
 const STATES: [(ConnectionState, &str); 9] = [
     (ConnectionState::Disconnected, "disconnected"),
@@ -44,8 +51,8 @@ impl Reporter {
     /// Of the connection of these [changes](crate::Conn::state_changes), which is called so in the
     /// label `connection`.
     pub fn new(changes: StateChanges, connection: impl Into<String>) -> Self {
-        let name = SharedString::from(connection.into());
-        Reporter { changes, name, every: INTERVAL, reported: [0; COUNTERS] }
+        let label = Label::new(connection);
+        Reporter { changes, label, every: INTERVAL, reported: Reported::default() }
     }
 
     /// How often it reports while nothing happens, 5 seconds by itself; what waits and what is
@@ -72,24 +79,13 @@ impl Reporter {
     /// Reports now.
     pub fn report(&mut self) {
         let stats = self.changes.stats();
-        for ((name, now), before) in counters(&stats).into_iter().zip(&mut self.reported) {
-            let grown = now.saturating_sub(*before);
-            counter!(name, "connection" => self.name.clone()).increment(grown);
-            *before = now;
-        }
-        for (name, value) in gauges(&stats) {
-            gauge!(name, "connection" => self.name.clone()).set(value);
-        }
-        for (state, label) in STATES {
-            let value = flag(stats.state == state);
-            gauge!(CONNECTION_STATE, "connection" => self.name.clone(), "state" => label)
-                .set(value);
-        }
+        self.label.count(&mut self.reported, &stats);
+        self.label.set([&stats]);
     }
 
     fn failed(&self, change: &StateChange) {
         if let Some(error) = &change.cause {
-            counter!(CONNECTION_ERRORS, "connection" => self.name.clone(), "kind" => error.kind())
+            counter!(CONNECTION_ERRORS, "connection" => self.label.name(), "kind" => error.kind())
                 .increment(1);
         }
     }
@@ -99,18 +95,65 @@ impl Reporter {
 impl Drop for Reporter {
     fn drop(&mut self) {
         self.report();
-        let stats = self.changes.stats();
-        for (name, _) in gauges(&stats) {
-            gauge!(name, "connection" => self.name.clone()).set(0.0);
-        }
-        if stats.state != ConnectionState::Closed {
-            for (_, label) in STATES {
-                gauge!(CONNECTION_STATE, "connection" => self.name.clone(), "state" => label)
-                    .set(0.0);
-            }
+        if self.changes.stats().state != ConnectionState::Closed {
+            self.label.set([]);
         }
     }
 }
+
+impl Label {
+    pub(super) fn new(name: impl Into<String>) -> Self {
+        Label(SharedString::from(name.into()))
+    }
+
+    pub(super) fn name(&self) -> SharedString {
+        self.0.clone()
+    }
+
+    /// Adds what a connection has counted since the last time.
+    pub(super) fn count(&self, reported: &mut Reported, stats: &ConnectionStats) {
+        for ((name, now), before) in counters(stats).into_iter().zip(&mut reported.0) {
+            let grown = now.saturating_sub(*before);
+            counter!(name, "connection" => self.name()).increment(grown);
+            *before = now;
+        }
+    }
+
+    /// Says what is now, of all these connections together.
+    pub(super) fn set<'a>(&self, all: impl IntoIterator<Item = &'a ConnectionStats>) {
+        let (mut sums, mut states) = ([0.0; GAUGES.len()], [0.0; STATES.len()]);
+        for stats in all {
+            for (sum, (_, value)) in sums.iter_mut().zip(GAUGES) {
+                *sum += value(stats);
+            }
+            for (sum, (state, _)) in states.iter_mut().zip(STATES) {
+                *sum += flag(stats.state == state);
+            }
+        }
+        for ((name, _), sum) in GAUGES.into_iter().zip(sums) {
+            gauge!(name, "connection" => self.name()).set(sum);
+        }
+        for ((_, state), sum) in STATES.into_iter().zip(states) {
+            gauge!(CONNECTION_STATE, "connection" => self.name(), "state" => state).set(sum);
+        }
+    }
+}
+
+type Gauge = fn(&ConnectionStats) -> f64;
+
+const GAUGES: [(&str, Gauge); 9] = [
+    (CONNECTION_UP, |of| {
+        flag(matches!(of.state, ConnectionState::Connected | ConnectionState::Degraded))
+    }),
+    (CONNECTION_BLOCKED, |of| flag(of.is_blocked)),
+    (BREAKER_OPEN, |of| flag(of.state == ConnectionState::CircuitOpen)),
+    (NOT_RECOVERED, |of| of.not_recovered.len() as f64),
+    (CHANNELS, |of| of.channels as f64),
+    (UNCONFIRMED, |of| of.unconfirmed as f64),
+    (UNSETTLED, |of| of.unsettled as f64),
+    (OUTBOUND_BYTES, |of| of.outbound_bytes as f64),
+    (INBOUND_BYTES, |of| of.inbound_bytes as f64),
+];
 
 fn counters(stats: &ConnectionStats) -> [(&'static str, u64); COUNTERS] {
     let (machine, traffic) = (&stats.machine, &stats.traffic);
@@ -130,22 +173,6 @@ fn counters(stats: &ConnectionStats) -> [(&'static str, u64); COUNTERS] {
         (REDELIVERED, traffic.redelivered),
         (SENT_BYTES, traffic.bytes_sent),
         (RECEIVED_BYTES, traffic.bytes_received),
-    ]
-}
-
-fn gauges(stats: &ConnectionStats) -> [(&'static str, f64); GAUGES] {
-    use ConnectionState::{CircuitOpen, Connected, Degraded};
-    let count = |number: usize| number as f64;
-    [
-        (CONNECTION_UP, flag(matches!(stats.state, Connected | Degraded))),
-        (CONNECTION_BLOCKED, flag(stats.is_blocked)),
-        (BREAKER_OPEN, flag(stats.state == CircuitOpen)),
-        (NOT_RECOVERED, count(stats.not_recovered.len())),
-        (CHANNELS, count(stats.channels)),
-        (UNCONFIRMED, count(stats.unconfirmed)),
-        (UNSETTLED, count(stats.unsettled)),
-        (OUTBOUND_BYTES, count(stats.outbound_bytes)),
-        (INBOUND_BYTES, count(stats.inbound_bytes)),
     ]
 }
 
