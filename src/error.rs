@@ -291,7 +291,9 @@ pub enum ConsumeError {
     },
     /// It did not take its deliveries for longer than
     /// [`Limits::consumer_stall`](crate::Limits::consumer_stall), so it was cancelled before it
-    /// starved the other channels of its connection.
+    /// starved the other channels of its connection. So is whoever holds the most when all consumers of
+    /// a connection together hold more than
+    /// [`Limits::inbound_bytes`](crate::Limits::inbound_bytes) for that long.
     #[error("the consumer on queue '{queue}' did not keep up and was cancelled")]
     Overrun {
         /// The queue.

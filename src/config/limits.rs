@@ -41,8 +41,17 @@ pub struct Limits {
     /// How many bytes of deliveries wait for one consumer before reading from the socket stops.
     /// One message is taken whatever its size. 1 MiB.
     pub consumer_bytes: usize,
+    /// How many deliveries wait for all consumers of a connection together before reading from the
+    /// socket stops. 262,144.
+    pub inbound_messages: usize,
+    /// How many bytes of deliveries wait for all consumers of a connection together before reading
+    /// from the socket stops. Besides, a message that is not complete takes what of it has arrived:
+    /// one for each channel, each up to [`Limits::body_size`]. 64 MiB.
+    pub inbound_bytes: usize,
     /// How long reading may stop for a consumer that does not keep up, before that consumer is
-    /// cancelled with an overrun. 10 s.
+    /// cancelled with an overrun; where all together hold too much, those that hold the most are, until
+    /// there is room. While reading has stopped, heartbeats go on being sent, and the broker's silence
+    /// is not held against it. 10 s.
     #[cfg_attr(feature = "serde", serde(with = "super::serde::seconds"))]
     pub consumer_stall: Duration,
     /// How many bytes wait to be written to the socket before senders wait. 256 KiB.
@@ -73,6 +82,8 @@ impl Default for Limits {
             table_entries: TableLimits::default().entries,
             consumer_messages: 8_192,
             consumer_bytes: MIB,
+            inbound_messages: 262_144,
+            inbound_bytes: 64 * MIB,
             consumer_stall: Duration::from_secs(10),
             outbound_bytes: 256 * KIB,
             window_messages: 1_000,

@@ -38,6 +38,8 @@ fn limits(config: &Config) -> Limits {
         header_bytes: limits.header_size,
         consumer_bytes: limits.consumer_bytes,
         consumer_messages: limits.consumer_messages,
+        inbound_bytes: limits.inbound_bytes,
+        inbound_messages: limits.inbound_messages,
         overrun_after: limits.consumer_stall,
         outbound_bytes: limits.outbound_bytes,
         window_messages: limits.window_messages,

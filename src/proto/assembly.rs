@@ -5,14 +5,15 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Content, Discarded, Limits, Violation};
+use super::{Content, Discarded, Limits, Violation, content::SMALL};
 use crate::wire::{ContentHeader, Properties};
 
 /// Body frames without a byte cost their sender nothing; more than this in one message is a flood.
 const EMPTY_FRAMES_MAX: u32 = 64;
 
-/// Pieces below this are gathered by copying: a body that drips in must not cost a segment a byte.
-const GATHER_BELOW: usize = 2048;
+/// Pieces below this are gathered by copying: a body that drips in must not cost a segment a byte, nor
+/// a block for each piece.
+const GATHER_BELOW: usize = SMALL;
 
 /// What a channel awaits of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -65,7 +66,8 @@ impl Assembly {
     /// When the content of an earlier method is not complete.
     pub fn method(&mut self, channel: u16, method: Bytes) -> Result<(), Violation> {
         self.expect_idle(channel, "a method")?;
-        *self = Assembly::AwaitHeader { method };
+        // Copied, as it is in the end: a message that takes its time must not keep its block.
+        *self = Assembly::AwaitHeader { method: Bytes::copy_from_slice(&method) };
         Ok(())
     }
 
@@ -109,8 +111,8 @@ impl Assembly {
             return Ok(Some(Content::pieces(&method, &header, Vec::new(), discarded)));
         }
         *self = Assembly::AwaitBody(Box::new(Partial {
-            // Copied, as they are in the end: a body that takes its time must not keep their block.
-            method: Bytes::copy_from_slice(&method),
+            method,
+            // Copied for the same reason.
             header: Bytes::copy_from_slice(&header),
             segments: Vec::new(),
             gathered: BytesMut::new(),

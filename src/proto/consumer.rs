@@ -75,6 +75,10 @@ pub struct Consumer {
     behind: bool,
     buffer: VecDeque<Arrival>,
     bytes: usize,
+    /// So many of the oldest are copies of what was read.
+    detached: usize,
+    /// So many of the oldest waited when that was last seen to.
+    old: usize,
     /// Tags of what nobody will take: back to the queue once nothing more can arrive.
     unwanted: Vec<u64>,
     waiter: Option<WaiterId>,
@@ -98,6 +102,8 @@ impl Consumer {
             behind: false,
             buffer: VecDeque::new(),
             bytes: 0,
+            detached: 0,
+            old: 0,
             unwanted: Vec::new(),
             waiter: None,
             interrupted: None,
@@ -136,8 +142,7 @@ impl Consumer {
 
     /// What waits for its owner, and `rest` before it, is to go back to the queue.
     pub fn put_back(&mut self, rest: VecDeque<Arrival>, epoch: u32) {
-        self.bytes = 0;
-        let waiting = rest.into_iter().chain(mem::take(&mut self.buffer));
+        let waiting = rest.into_iter().chain(self.take_waiting());
         // Of an earlier epoch: it is in the queue already, and its tag means another one now.
         let owed = waiting.filter(|arrival| !arrival.automatic && arrival.epoch == epoch);
         self.unwanted.extend(owed.map(|arrival| arrival.tag));
@@ -168,12 +173,14 @@ impl Consumer {
         mem::take(&mut self.behind)
     }
 
-    /// Adds a delivery and wakes the owner if it waits.
-    pub fn push(&mut self, arrival: Arrival, wakes: &mut Wakes) {
+    /// Adds a delivery and wakes the owner if it waits. Gives what it counts for in bounds.
+    pub fn push(&mut self, arrival: Arrival, wakes: &mut Wakes) -> usize {
         // A flat charge for each, so that empty bodies are bounded too.
-        self.bytes += arrival.content.weight() + mem::size_of::<Arrival>();
+        let charge = arrival.content.weight() + mem::size_of::<Arrival>();
+        self.bytes += charge;
         self.buffer.push_back(arrival);
         wakes.extend(self.waiter.take());
+        charge
     }
 
     /// Swaps all waiting deliveries out: `Ready(None)`. When there are none, tells how it ended.
@@ -183,7 +190,7 @@ impl Consumer {
         waiter: impl FnOnce() -> WaiterId,
     ) -> Poll<Option<ConsumerEnd>> {
         if !self.buffer.is_empty() {
-            self.bytes = 0;
+            (self.bytes, self.detached, self.old) = (0, 0, 0);
             mem::swap(&mut self.buffer, into);
             return Poll::Ready(None);
         }
@@ -309,7 +316,29 @@ impl Consumer {
 
     /// Forgets what waits: the connection is lost, and the broker has put it back.
     pub fn forget_waiting(&mut self) {
-        self.bytes = 0;
-        self.buffer = VecDeque::new();
+        self.take_waiting();
+    }
+
+    fn take_waiting(&mut self) -> VecDeque<Arrival> {
+        (self.bytes, self.detached, self.old) = (0, 0, 0);
+        mem::take(&mut self.buffer)
+    }
+
+    /// Whether it takes deliveries, and can be told to stop.
+    pub fn is_active(&self) -> bool {
+        self.phase == ConsumerPhase::Active && self.end.is_none() && !self.orphaned
+    }
+
+    /// How many deliveries wait for its owner.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Copies small messages that have waited since the last time out of the blocks in which they were
+    /// read: a block of 64 KiB lives as long as the last message in it. Who keeps up is not copied.
+    pub fn detach_old(&mut self) {
+        let old = self.buffer.iter_mut().take(self.old).skip(self.detached);
+        old.for_each(|arrival| arrival.content.detach_small());
+        (self.detached, self.old) = (self.old, self.buffer.len());
     }
 }

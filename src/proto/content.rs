@@ -36,6 +36,9 @@ pub enum Discarded {
     Headers(u64),
 }
 
+/// Blocks of 64 KiB are read: what is smaller than this can pin much more than its own size.
+pub(super) const SMALL: usize = 8 * 1024;
+
 /// The content header payload without class, weight and body size is the property list (4.2.6.1).
 const PROPERTIES_AT: usize = 12;
 
@@ -144,6 +147,17 @@ impl Content {
     /// The memory that the message holds on to, for bounds.
     pub fn weight(&self) -> usize {
         self.bytes.len() + self.segments().iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Copies its small parts, so that they do not pin what they were read in. A large one pins a few
+    /// times its own size at most.
+    pub fn detach_small(&mut self) {
+        let segments = self.apart.iter_mut().flat_map(|apart| &mut apart.segments);
+        for part in std::iter::once(&mut self.bytes).chain(segments) {
+            if part.len() < SMALL {
+                *part = Bytes::copy_from_slice(part);
+            }
+        }
     }
 
     /// The body where it came apart, else nothing.

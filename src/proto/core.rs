@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     Batch, Calls, ChannelTransition, Limits, Topology, Traffic, Violation, WaiterId, Wakes,
+    inbound::Inbound,
 };
 use crate::{fsm::Time, wire::ShortString};
 
@@ -43,6 +44,8 @@ pub(super) struct Core {
     /// Messages that were published again after a cut.
     pub(super) replayed: u64,
     pub(super) traffic: Traffic,
+    /// What waits for all consumers.
+    pub(super) inbound: Inbound,
     /// Consumers that hold more than they may.
     pub(super) behind: usize,
     /// Since when reading has stopped for them.
@@ -73,6 +76,7 @@ impl Core {
             queues_are_away: false,
             replayed: 0,
             traffic: Traffic::default(),
+            inbound: Inbound::default(),
             behind: 0,
             paused_since: None,
             acks_due: Vec::new(),
@@ -119,12 +123,22 @@ impl Core {
 
     pub(super) fn consumer_fell_behind(&mut self) {
         self.behind += 1;
-        self.paused_since.get_or_insert(self.now);
+        self.pause();
     }
 
     pub(super) fn consumer_caught_up(&mut self) {
         self.behind = self.behind.saturating_sub(1);
-        if self.behind == 0 {
+        self.unpause();
+    }
+
+    /// Reading stops.
+    pub(super) fn pause(&mut self) {
+        self.paused_since.get_or_insert(self.now);
+    }
+
+    /// Reading goes on, unless there is another reason for it not to.
+    pub(super) fn unpause(&mut self) {
+        if self.behind == 0 && !self.inbound.was_full() {
             self.paused_since = None;
         }
     }

@@ -30,6 +30,7 @@ mod fault;
 mod handshake;
 mod heartbeat;
 mod ids;
+mod inbound;
 mod inequivalent;
 mod interruption;
 mod ledger;

@@ -60,6 +60,10 @@ pub struct Limits {
     pub consumer_bytes: usize,
     /// How many deliveries may wait for one consumer before reading stops.
     pub consumer_messages: usize,
+    /// What may wait for all consumers of the connection before reading stops.
+    pub inbound_bytes: usize,
+    /// How many deliveries may wait for all of them before reading stops.
+    pub inbound_messages: usize,
     /// How long reading may stop for one consumer before it is cancelled as overrun.
     pub overrun_after: Duration,
     /// What may wait for the socket before publishing waits.
@@ -83,6 +87,8 @@ impl Default for Limits {
             header_bytes: 128 * 1024,
             consumer_bytes: 1024 * 1024,
             consumer_messages: 8_192,
+            inbound_bytes: 64 * 1024 * 1024,
+            inbound_messages: 262_144,
             overrun_after: Duration::from_secs(30),
             outbound_bytes: 256 * 1024,
             window_messages: 1024,

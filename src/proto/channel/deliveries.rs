@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// A consumer, and what waits for it.
+pub(in crate::proto) struct Holder {
+    pub(in crate::proto) number: u32,
+    pub(in crate::proto) messages: usize,
+    pub(in crate::proto) bytes: usize,
+}
+
 impl Channel {
     /// Settles one delivery. True when an ack now waits for the next flush.
     pub(in crate::proto) fn settle(
@@ -94,7 +101,8 @@ impl Channel {
             consumer.reads(tag, &content);
         }
         let epoch = self.epoch;
-        consumer.push(Arrival { tag, epoch, redelivered, automatic, content }, &mut core.wakes);
+        let arrival = Arrival { tag, epoch, redelivered, automatic, content };
+        core.inbound.arrived(consumer.push(arrival, &mut core.wakes));
         if consumer.falls_behind(&core.limits) {
             core.consumer_fell_behind();
         }
@@ -164,6 +172,22 @@ impl Channel {
         }
         self.forget_orphans(core);
         Ok(())
+    }
+
+    /// Consumers that hold what arrived for them, and can be told to stop.
+    pub(in crate::proto) fn holders(&self) -> impl Iterator<Item = Holder> + '_ {
+        let is_open = self.check_open().is_ok();
+        let active = self.consumers.iter().filter(move |consumer| is_open && consumer.is_active());
+        active.map(|consumer| Holder {
+            number: consumer.number,
+            messages: consumer.buffered(),
+            bytes: consumer.bytes(),
+        })
+    }
+
+    /// Copies what has waited since the last time out of where it was read.
+    pub(in crate::proto) fn detach_waiting(&mut self) {
+        self.consumers.iter_mut().for_each(Consumer::detach_old);
     }
 
     /// Deliveries for a consumer, or its end.

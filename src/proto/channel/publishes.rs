@@ -67,7 +67,7 @@ impl Channel {
         &mut self,
         code: ReplyCode,
         text: Arc<str>,
-        content: Content,
+        mut content: Content,
         core: &mut Core,
     ) {
         core.traffic.returned += 1;
@@ -78,6 +78,8 @@ impl Channel {
             return;
         }
         let returns = self.returns.get_or_insert_default();
+        // They wait for whoever may never come.
+        content.detach_small();
         returns.bytes += content.weight();
         while returns.queue.len() >= core.limits.returns
             || (!returns.queue.is_empty() && returns.bytes > core.limits.returned_bytes)

@@ -33,8 +33,14 @@ impl Connection {
     /// Bytes arrived. Gives how many of them were used up; what is left is the start of an
     /// incomplete frame, to be presented again with more bytes behind it.
     pub fn handle_input(&mut self, now: Time, block: &Bytes) -> usize {
+        if self.core.inbound.was_full() {
+            // What was taken since then counts no more.
+            self.bound_inbound();
+        }
         let used = self.handle_frames(now, block);
         self.core.traffic.bytes_received += used as u64;
+        self.bound_inbound();
+        self.was_read(used);
         used
     }
 
@@ -185,9 +191,9 @@ impl Connection {
         !self.core.wakes.is_empty()
     }
 
-    /// Whether the socket may be read. Not while a consumer holds more than it may.
+    /// Whether the socket may be read. Not while a consumer holds more than it may, or all together.
     pub fn wants_read(&self) -> bool {
-        self.core.behind == 0
+        self.core.behind == 0 && !self.inbound_is_full()
     }
 
     /// The next transition of the connection, with its cause.
@@ -259,11 +265,15 @@ impl Connection {
     pub(super) fn expire_overrun(&mut self, now: Time) {
         let after = self.core.limits.overrun_after;
         if self.core.paused_since.is_some_and(|since| since + after <= now) {
+            let was_paused = !self.wants_read();
             for channel in self.channels.iter_mut() {
                 channel.cancel_overrun(&mut self.core);
             }
-            // Silence while nothing was read says nothing of the peer.
-            self.heartbeat.received(now);
+            self.cancel_largest();
+            if was_paused {
+                // Silence while nothing was read says nothing of the peer.
+                self.heartbeat.received(now);
+            }
         }
     }
 

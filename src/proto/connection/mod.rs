@@ -34,6 +34,7 @@ use crate::{
 
 mod commands;
 mod frames;
+mod inbound;
 mod inputs;
 mod life;
 mod mending;

@@ -6,6 +6,7 @@ mod committing;
 mod confirms;
 mod consuming;
 mod handshake;
+mod inbound;
 mod mending;
 mod recovery;
 

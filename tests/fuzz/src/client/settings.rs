@@ -17,6 +17,10 @@ pub(super) fn settings(mode: u8, unbounded_consumers: bool) -> Settings {
         true => (usize::MAX, usize::MAX),
         false => (512, 4),
     };
+    let (inbound_bytes, inbound_messages) = match unbounded_consumers {
+        true => (usize::MAX, usize::MAX),
+        false => (800, 6),
+    };
     Settings {
         virtual_host: name("/"),
         client_properties: Bytes::new(),
@@ -29,6 +33,8 @@ pub(super) fn settings(mode: u8, unbounded_consumers: bool) -> Settings {
             header_bytes: 300,
             consumer_bytes,
             consumer_messages,
+            inbound_bytes,
+            inbound_messages,
             overrun_after: 3 * SECOND,
             outbound_bytes: 1024,
             window_messages: 3,
