@@ -26,6 +26,7 @@ mod kits;
 mod links;
 mod listed;
 mod peers;
+mod pools;
 mod rpc;
 mod services;
 mod streams;

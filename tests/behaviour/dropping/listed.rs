@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use super::{POLLED, brokers, events, kits, links, peers, rpc, services, streams};
+use super::{POLLED, brokers, events, kits, links, peers, pools, rpc, services, streams};
 
 /// Futures that nobody can make.
 const NEVER_MADE: &[(&str, &str)] =
@@ -21,6 +21,7 @@ fn every_public_future_is_dropped_at_each_point() {
         kits::all().await;
         links::all().await;
         peers::all().await;
+        pools::all().await;
         rpc::all().await;
         services::all().await;
         streams::all().await;
