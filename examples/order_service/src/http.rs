@@ -67,7 +67,7 @@ fn span_of(request: &Request) -> Span {
 /// 202 once the broker has the order: then it will be shipped, or parked with the reason why not.
 async fn take_order(State(state): Shared, Json(order): Json<Order>) -> Response {
     let message = Message::new(order);
-    match state.publisher.publish("order.created", &message).await {
+    match state.publish(&message).await {
         Ok(()) => {
             (StatusCode::ACCEPTED, Json(json!({ "id": message.id.as_str() }))).into_response()
         }
@@ -89,24 +89,26 @@ async fn restock(State(state): Shared, Path(count): Path<u32>) -> StatusCode {
 
 /// Whether it makes sense to let the process run: until a connection has ended for good.
 async fn live(State(state): Shared) -> Response {
-    let ended = [&state.publishing, &state.consuming].into_iter().find_map(|c| c.close_reason());
-    match ended {
+    // The pool replaces connections that gave up.
+    match state.consuming.close_reason() {
         None => (StatusCode::OK, "live").into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_string()).into_response(),
     }
 }
 
-/// Whether to send requests: both connections are up, neither is blocked or degraded, and the broker answers.
+/// Whether to send requests: all connections are up, none is blocked or degraded, and the broker answers.
 async fn ready(State(state): Shared) -> Response {
     let begun = Instant::now();
+    let connections = state.publishing.status().connections;
+    let publishing: Vec<_> = connections.iter().map(|one| one.stats.state).collect();
+    let consuming = state.consuming.state();
     let states = json!({
-        "publishing": format!("{:?}", state.publishing.state()),
-        "consuming": format!("{:?}", state.consuming.state()),
+        "publishing": publishing.iter().map(|state| format!("{state:?}")).collect::<Vec<_>>(),
+        "consuming": format!("{consuming:?}"),
     });
-    let up = |conn: &hopmq::Conn<_>| matches!(conn.state(), ConnectionState::Connected);
+    let mut all = publishing.into_iter().chain([consuming]);
     // A channel that is opened, and closed again, is a round trip.
-    let is_ready = up(&state.publishing)
-        && up(&state.consuming)
+    let is_ready = all.all(|state| state == ConnectionState::Connected)
         && state.consuming.open_channel().await.is_ok();
     let micros = begun.elapsed().as_micros();
     let body = json!({ "ready": is_ready, "round_trip_us": micros, "connections": states });

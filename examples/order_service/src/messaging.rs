@@ -1,10 +1,14 @@
 //! Exchange, queues, publisher and worker.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use hopmq::{
     Config, Conn, Connected, Exchange, Queue, Quorum, Topic,
-    service::{Json, Message, Once, Publisher, RecentIds, Retry, Worker, metrics::Reporter},
+    service::{
+        Json, Message, Once, PublishError, Publisher, RecentIds, Retry, Worker,
+        metrics::{PoolReporter, Reporter},
+        pool::{ChanPool, PoolError},
+    },
 };
 use tokio::{
     sync::watch,
@@ -40,8 +44,8 @@ impl Default for Settings {
     }
 }
 
-/// What the service has of the broker. Publishing and consuming have a connection each: when the broker
-/// holds publishers back, consumers go on.
+/// What the service has of the broker. Publishing, on channels of a pool, and consuming have connections of
+/// their own: when the broker holds publishers back, consumers go on.
 pub(crate) struct Messaging {
     state: State,
     worker: JoinHandle<Result<hopmq::service::Served, hopmq::ConsumeError>>,
@@ -51,9 +55,9 @@ pub(crate) struct Messaging {
 /// What requests need.
 #[derive(Clone)]
 pub(crate) struct State {
-    pub(crate) publishing: Arc<Conn<Connected>>,
+    pub(crate) publishing: ChanPool,
+    orders: Exchange<Topic>,
     pub(crate) consuming: Arc<Conn<Connected>>,
-    pub(crate) publisher: Publisher<Topic, Json>,
     pub(crate) queue: Queue<Quorum>,
     pub(crate) parked: Queue<Quorum>,
     pub(crate) warehouse: Arc<Warehouse>,
@@ -65,14 +69,14 @@ impl Messaging {
         settings: Settings,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Self, BoxError> {
-        let publishing = Conn::new(config.clone()).connect().await?;
+        let publishing = ChanPool::publishing(config.clone()).build()?;
         let consuming = Conn::new(config).connect().await?;
         telemetry::prometheus();
         let mut reporters = JoinSet::new();
-        for (name, conn) in [("publishing", &publishing), ("consuming", &consuming)] {
-            let reporter = Reporter::new(conn.state_changes(), name);
-            reporters.spawn(reporter.every(settings.report_every).run());
-        }
+        let of_pool = PoolReporter::new(&publishing, "publishing");
+        reporters.spawn(of_pool.every(settings.report_every).run());
+        let of_consuming = Reporter::new(consuming.state_changes(), "consuming");
+        reporters.spawn(of_consuming.every(settings.report_every).run());
         reporters.spawn(telemetry::keep_up());
 
         let chan = consuming.open_channel().await?.confirm_select().await?;
@@ -99,10 +103,10 @@ impl Messaging {
             let _ = stop.wait_for(|stop| *stop).await;
         }));
 
-        let confirming = publishing.open_channel().await?.confirm_select().await?;
-        let publisher = Publisher::new(confirming, orders, Json);
-        let (publishing, consuming) = (Arc::new(publishing), Arc::new(consuming));
-        let state = State { publishing, consuming, publisher, queue, parked, warehouse };
+        // The first channel, so that what is wrong shows now and not with the first order.
+        drop(publishing.get().await?);
+        let consuming = Arc::new(consuming);
+        let state = State { publishing, orders, consuming, queue, parked, warehouse };
         Ok(Messaging { state, worker, reporters })
     }
 
@@ -113,15 +117,48 @@ impl Messaging {
     /// Waits for the orders that are being shipped, and closes the connections.
     pub(crate) async fn finish(self) -> Result<(), BoxError> {
         println!("{:?}", self.worker.await??);
-        let State { publishing, consuming, publisher, .. } = self.state;
-        drop(publisher);
-        for conn in [publishing, consuming] {
-            // The routes that shared it are gone; a connection that is not is closed when they are.
-            if let Some(conn) = Arc::into_inner(conn) {
-                conn.close().await?;
-            }
+        let State { publishing, consuming, .. } = self.state;
+        publishing.close().await;
+        // The routes that shared it are gone; a connection that is not is closed when they are.
+        if let Some(conn) = Arc::into_inner(consuming) {
+            conn.close().await?;
         }
         drop(self.reporters);
         Ok(())
+    }
+}
+
+/// An order was not published.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    Pool(PoolError),
+    Publish(PublishError),
+}
+
+impl State {
+    /// Publishes an order on a channel of the pool, and waits until the broker has it.
+    pub(crate) async fn publish(&self, order: &Message<Order>) -> Result<(), NotTaken> {
+        let chan = self.publishing.get().await.map_err(NotTaken::Pool)?;
+        let publisher = Publisher::new(chan.publisher(), self.orders.clone(), Json);
+        publisher.publish("order.created", order).await.map_err(NotTaken::Publish)
+    }
+}
+
+impl NotTaken {
+    /// In one word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            NotTaken::Pool(_) => "pool",
+            NotTaken::Publish(error) => error.kind(),
+        }
+    }
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotTaken::Pool(error) => error.fmt(f),
+            NotTaken::Publish(error) => error.fmt(f),
+        }
     }
 }
