@@ -1,0 +1,174 @@
+//! The embedded broker with many connections and for a long time, in a process of its own, so that
+//! what it holds can be told from what its clients hold. Long: `tests/run --long --test broker_scale`.
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use hopmq::{Conn, Connected, Exchange, Queue, Uri, broker::Broker};
+use tokio::task::JoinSet;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Says that this process is to be the broker.
+const SERVE: &str = "HOPMQ_TEST_SERVE";
+
+/// The broker: the tests below start this process again for it. By itself it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve() -> Result {
+    if env::var_os(SERVE).is_none() {
+        return Ok(());
+    }
+    let broker = Broker::bind("127.0.0.1:0").await?;
+    println!("serving {}", broker.uri());
+    std::io::stdout().flush()?;
+    std::future::pending().await
+}
+
+/// A broker in a process that ends with this value.
+struct Server {
+    process: Child,
+    uri: Uri,
+}
+
+impl Server {
+    fn start() -> Result<Self> {
+        let mut process = Command::new(env::current_exe()?)
+            .args(["--exact", "serve", "--nocapture", "--test-threads=1"])
+            .env(SERVE, "1")
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let lines = BufReader::new(process.stdout.take().ok_or("no output")?).lines();
+        for line in lines {
+            if let Some((_, uri)) = line?.split_once("serving ") {
+                return Ok(Server { uri: uri.parse()?, process });
+            }
+        }
+        Err("the broker did not start".into())
+    }
+
+    /// What the process holds in memory, in kB.
+    fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
+        Ok(number.parse()?)
+    }
+
+    async fn connect(&self) -> Result<Conn<Connected>> {
+        Ok(Conn::new(self.uri.clone()).connect().await?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Publishes so many messages to a queue of its own, each confirmed, and takes them back, each acked.
+async fn to_and_fro(conn: &Conn<Connected>, messages: usize, size: usize) -> Result {
+    let chan = conn.open_channel().await?.confirm_select().await?;
+    let queue = chan.declare(Queue::server_named()).await?;
+    let mut deliveries = chan.consume(&queue).prefetch(100).await?;
+    let default = Exchange::default_exchange();
+    for _ in 0..messages {
+        let confirm = chan.publish(&default, &queue, vec![7; size]).await?;
+        deliveries.next().await.ok_or("the consumer ended")??.ack()?;
+        confirm.await?;
+    }
+    chan.close().await?;
+    Ok(())
+}
+
+mod long {
+    use super::*;
+
+    #[ignore = "long: run tests/run --long"]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn ten_thousand_idle_connections_and_a_thousand_active_ones() -> Result {
+        const IDLE: usize = 10_000;
+        const ACTIVE: usize = 1_000;
+        let server = Server::start()?;
+        drop(server.connect().await?);
+        let (before, since) = (server.resident()?, Instant::now());
+        let mut connections = Vec::with_capacity(IDLE);
+        while connections.len() < IDLE {
+            // A hundred at a time: a listener's line of those that wait is short.
+            let mut together = JoinSet::new();
+            for _ in 0..100 {
+                let uri = server.uri.clone();
+                together.spawn(async move { Conn::new(uri).connect().await });
+            }
+            while let Some(connected) = together.join_next().await {
+                connections.push(connected??);
+            }
+        }
+        let each = (server.resident()? - before) as f64 / IDLE as f64;
+        println!("{IDLE} idle connections in {:.1?}: {each:.1} kB each", since.elapsed());
+        assert!(each < 64.0, "{each} kB for an idle connection");
+
+        let since = Instant::now();
+        let mut active = JoinSet::new();
+        for conn in connections.drain(..ACTIVE) {
+            active.spawn(async move { to_and_fro(&conn, 100, 1024).await.map(|()| conn) });
+        }
+        while let Some(done) = active.join_next().await {
+            connections.push(done??);
+        }
+        let took = since.elapsed();
+        let rate = (ACTIVE * 100) as f64 / took.as_secs_f64();
+        println!("{ACTIVE} active among them: {rate:.0} messages a second to and fro");
+        assert_eq!(connections.len(), IDLE, "none was lost meanwhile");
+        for conn in &connections {
+            assert!(conn.close_reason().is_none());
+        }
+        Ok(())
+    }
+
+    /// `HOPMQ_TEST_SOAK_SECONDS` long, 600 by default.
+    #[ignore = "long: run tests/run --long"]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn memory_stays_flat_under_load() -> Result {
+        let seconds = env::var("HOPMQ_TEST_SOAK_SECONDS").map_or(Ok(600), |text| text.parse())?;
+        let server = Server::start()?;
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let mut load = JoinSet::new();
+        for number in 0..8_usize {
+            let uri = server.uri.clone();
+            load.spawn(async move {
+                let mut rounds = 0_u64;
+                while Instant::now() < until {
+                    // Connections, channels and queues come and go, too.
+                    let conn = Conn::new(uri.clone()).connect().await?;
+                    to_and_fro(&conn, 2_000, 64 << number).await?;
+                    conn.close().await?;
+                    rounds += 1;
+                }
+                Ok::<_, Box<dyn Error + Send + Sync>>(rounds * 2_000)
+            });
+        }
+        let mut curve = Vec::new();
+        let every = Duration::from_secs((seconds / 60).max(1));
+        while Instant::now() + every < until {
+            tokio::time::sleep(every).await;
+            curve.push(server.resident()?);
+        }
+        let mut messages = 0;
+        while let Some(done) = load.join_next().await {
+            messages += done??;
+        }
+        println!("{messages} messages in {seconds} s; resident kB every {every:?}: {curve:?}");
+        let (early, late) = curve.split_at(curve.len() / 2);
+        let most = |part: &[u64]| part.iter().max().copied().unwrap_or_default();
+        let (early, late) = (most(early), most(late));
+        assert!(late <= early + early / 10 + 1024, "{early} kB at most, later {late} kB");
+        Ok(())
+    }
+}
