@@ -11,7 +11,11 @@ use std::{
 };
 
 use hopmq::{Conn, Connected, Exchange, Queue, Uri, broker::Broker};
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -87,8 +91,64 @@ async fn to_and_fro(conn: &Conn<Connected>, messages: usize, size: usize) -> Res
     Ok(())
 }
 
+/// The time that 99 of 100 round trips of a message take at most, in an honest client.
+async fn p99(conn: &Conn<Connected>) -> Result<Duration> {
+    let chan = conn.open_channel().await?.confirm_select().await?;
+    let queue = chan.declare(Queue::server_named()).await?;
+    let mut deliveries = chan.consume(&queue).prefetch(100).await?;
+    let default = Exchange::default_exchange();
+    let mut took = Vec::new();
+    for _ in 0..5_000 {
+        let begun = Instant::now();
+        let confirm = chan.publish(&default, &queue, b"honest").await?;
+        deliveries.next().await.ok_or("the consumer ended")??.ack()?;
+        confirm.await?;
+        took.push(begun.elapsed());
+    }
+    took.sort_unstable();
+    Ok(took[took.len() * 99 / 100])
+}
+
+/// Connects again and again and says what nobody should, a hundred times a second.
+async fn be_hostile(uri: Uri, number: usize) {
+    let greeting = b"AMQP\0\0\x09\x01".as_slice();
+    let half_a_frame = [greeting, &[1, 0, 0, 0, 0, 15, 160], &[0; 3_000]].concat();
+    let too_large = [greeting, &[1, 0, 0, 255, 255, 255, 255], &[0; 60_000]].concat();
+    let heartbeats = [greeting, &[8, 0, 0, 0, 0, 0, 0, 0xCE].repeat(1_000)].concat();
+    let sayings = [b"GET / HTTP/1.1\r\n\r\n".to_vec(), half_a_frame, too_large, heartbeats];
+    let said = &sayings[number % sayings.len()];
+    let address = uri.hosts()[0].to_string();
+    loop {
+        if let Ok(mut socket) = TcpStream::connect(&address).await {
+            let _ = socket.write_all(said).await;
+            let mut answer = [0; 1024];
+            let read = socket.read(&mut answer);
+            let _ = tokio::time::timeout(Duration::from_millis(50), read).await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 mod long {
     use super::*;
+
+    #[ignore = "long: run tests/run --long"]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn others_hardly_notice_hostile_clients() -> Result {
+        let server = Server::start()?;
+        let conn = server.connect().await?;
+        p99(&conn).await?;
+        let alone = p99(&conn).await?;
+        let mut hostile = JoinSet::new();
+        for number in 0..20 {
+            hostile.spawn(be_hostile(server.uri.clone(), number));
+        }
+        let beside = p99(&conn).await?;
+        println!("p99 alone {alone:.0?}, beside {} hostile clients {beside:.0?}", hostile.len());
+        // A time is asserted with room, since a machine does other things too.
+        assert!(beside < alone * 2 + Duration::from_millis(5), "{alone:?}, then {beside:?}");
+        Ok(())
+    }
 
     #[ignore = "long: run tests/run --long"]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
