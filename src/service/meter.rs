@@ -4,14 +4,16 @@ pub(super) use counting::*;
 
 #[cfg(feature = "metrics")]
 mod counting {
+    use std::time::Duration;
+
     use metrics::{counter, gauge, histogram};
     use tokio::time::Instant;
 
     use crate::service::{
         CallError, Outcome, PublishError,
         metrics::{
-            CALL_SECONDS, CONFIRM_SECONDS, HANDLER_SECONDS, HANDLERS, PROCESSED, PUBLISH_ERRORS,
-            UNDECODABLE,
+            CALL_SECONDS, CONFIRM_SECONDS, HANDLER_SECONDS, HANDLERS, HEALTH_FAILURES,
+            HEALTH_SECONDS, PROCESSED, PUBLISH_ERRORS, UNDECODABLE,
         },
         span::bounded,
     };
@@ -81,6 +83,14 @@ mod counting {
             .increment(1);
     }
 
+    pub(in crate::service) fn health_checked(source: &str, round_trip: Option<Duration>) {
+        let source = source.to_owned();
+        match round_trip {
+            Some(time) => histogram!(HEALTH_SECONDS, "source" => source).record(time),
+            None => counter!(HEALTH_FAILURES, "source" => source).increment(1),
+        }
+    }
+
     pub(in crate::service) fn undecodable(queue: &str) {
         counter!(UNDECODABLE, "queue" => bounded(queue).to_owned()).increment(1);
     }
@@ -115,6 +125,8 @@ mod counting {
     }
 
     pub(in crate::service) fn settled(_: &str, _: &'static str) {}
+
+    pub(in crate::service) fn health_checked(_: &str, _: Option<std::time::Duration>) {}
 
     pub(in crate::service) fn undecodable(_: &str) {}
 }

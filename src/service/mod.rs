@@ -17,7 +17,7 @@
 //! | Connections and channels for many? | `pool`, with the feature `pool` |
 //! | Middleware: limits, timeouts, one's own layers? | `Tower` and `HandlerService`, with the feature `tower` |
 //! | Which trace does it belong to? | [`TraceContext`], in its headers: by itself with the feature `opentelemetry` |
-//! | How is it doing? | `metrics`, with the feature `metrics` |
+//! | How is it doing? | [`health`]; `metrics`, with the feature `metrics` |
 //!
 //! # From one end to the other
 //!
@@ -68,6 +68,7 @@ mod call;
 mod caught;
 mod codec;
 mod failure;
+pub mod health;
 pub mod history;
 mod id;
 mod job;

@@ -9,6 +9,7 @@ mod node;
 
 mod calling;
 mod failing;
+mod health;
 mod jobs;
 mod kit;
 mod measuring;
