@@ -17,6 +17,7 @@
 //! | Connections and channels for many? | `pool`, with the feature `pool` |
 //! | Middleware: limits, timeouts, one's own layers? | `Tower` and `HandlerService`, with the feature `tower` |
 //! | Which trace does it belong to? | [`TraceContext`], in its headers: by itself with the feature `opentelemetry` |
+//! | How is all of it configured? | [`Settings`]: in code, from a file (feature `serde`), from the environment |
 //! | How is it doing? | [`health`]; `metrics`, with the feature `metrics` |
 //!
 //! # From one end to the other
@@ -82,6 +83,7 @@ mod outbox;
 pub mod pool;
 mod publisher;
 mod retry;
+mod settings;
 mod span;
 #[cfg(feature = "tower")]
 mod tower;
@@ -103,6 +105,9 @@ pub use once::{Once, Processed, RecentIds};
 pub use outbox::{Decision, Entry, MemoryOutbox, Outbox, OutboxFull, Relay, RelayError};
 pub use publisher::{PublishAllError, PublishError, Publisher};
 pub use retry::{Fate, OnFailure, Retries, Retry};
+#[cfg(feature = "pool")]
+pub use settings::Publishers;
+pub use settings::{Settings, SettingsError};
 #[cfg(feature = "tower")]
 pub use tower::{HandlerError, HandlerService, Tower};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};
