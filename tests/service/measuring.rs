@@ -15,6 +15,7 @@ use hopmq::{
     broker::Broker,
     service::{
         Caller, Failure, Message, PublishError, Publisher, Text, Worker,
+        health::Health,
         metrics::{self, ALL, Kind, PoolReporter, Reporter},
         pool::ChanPool,
     },
@@ -238,6 +239,14 @@ fn each_documented_metric_is_reported_and_no_other() -> Outcome {
         reporting.await?;
         assert_eq!(kept.sum("hopmq_messages_published_total", "connection=pool"), 1.0);
         assert_eq!(kept.sum("hopmq_pool_channels_max", ""), 0.0, "nobody looks any more");
+
+        let conn = Arc::new(Conn::new(broker.uri().parse::<hopmq::Uri>()?).connect().await?);
+        let health = Health::builder().connection("orders", &conn);
+        let health = health.within(Duration::from_millis(50)).build();
+        assert!(health.check().await.is_ready());
+        broker.faults().stop_reading();
+        assert!(!health.check().await.is_ready());
+        assert_eq!(kept.sum("hopmq_health_failures_total", "source=orders"), 1.0);
 
         let documented = ALL.iter().map(|metric| {
             let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();

@@ -105,16 +105,6 @@ metrics! {
         "How long the broker took to answer a health check";
     HEALTH_FAILURES = "hopmq_health_failures_total", Counter of Count by ["source"]:
         "Health checks that were not answered in time";
-    POOL_CHANNELS = "hopmq_pool_channels", Gauge of Count by ["pool", "use"]:
-        "Channels that a pool has (`in_use` or `available`)";
-    POOL_WAITING = "hopmq_pool_waiting", Gauge of Count by ["pool"]:
-        "Calls that wait for a channel of the pool";
-    POOL_CONNECTIONS = "hopmq_pool_connections", Gauge of Count by ["pool"]:
-        "Connections that a pool has";
-    POOL_CREATED = "hopmq_pool_created_total", Counter of Count by ["pool", "what"]:
-        "What a pool opened (`channel` or `connection`)";
-    POOL_EVICTED = "hopmq_pool_evicted_total", Counter of Count by ["pool", "what", "reason"]:
-        "What a pool did not keep, and why (`closed`, `idle`, `expired`, `unanswered`, `in_use`)";
     CALL_SECONDS = "hopmq_call_seconds", Histogram of Seconds by ["exchange", "outcome"]:
         "From asking a question to its answer, or to why there is none (`ok` or `failed`)";
 }
