@@ -19,5 +19,6 @@ mod pools;
 mod publishing;
 mod recovering;
 mod relaying;
+mod together;
 mod traces;
 mod working;
