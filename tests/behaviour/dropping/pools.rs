@@ -1,10 +1,10 @@
 //! Pools of channels: a channel that nobody got any more is there for the next.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hopmq::{
     Queue,
-    service::{metrics::PoolReporter, pool::ChanPool},
+    service::{health::Health, metrics::PoolReporter, pool::ChanPool},
 };
 
 use super::Point;
@@ -17,6 +17,7 @@ dropped_at_each_point!(
     checking_a_pool,
     closing_a_pool,
     reporting_a_pool,
+    checking_health,
 );
 
 async fn pool(at: &Place) -> Outcome<ChanPool> {
@@ -96,4 +97,18 @@ async fn reporting_a_pool(at: Place) -> Outcome {
         works(&pool).await?;
     }
     Ok(())
+}
+
+async fn checking_health(at: Place) -> Outcome {
+    let (pool, conn) = (pool(&at).await?, Arc::new(at.conn().await?));
+    let health = Health::builder().connection("conn", &conn).pool("pool", &pool).build();
+    for point in Point::all() {
+        let checked = point.reach(health.check()).await;
+        works(&pool).await?;
+        if let Some(report) = checked {
+            assert!(report.is_ready() && health.check().await.is_ready(), "{report}");
+            return Ok(());
+        }
+    }
+    Err("it never ends".into())
 }
