@@ -291,10 +291,7 @@ impl Task {
                     progress = true;
                     self.written += n;
                     if self.written >= self.batch.len() {
-                        match self.attempt {
-                            Some(_) => self.batch.wipe(),
-                            None => self.batch.clear(),
-                        }
+                        self.batch.clear();
                         self.written = 0;
                     }
                 }

@@ -17,6 +17,8 @@ pub struct Batch {
     /// Bodies that go out uncopied, each before the byte at its offset in `bytes`.
     pub splices: Vec<(usize, Bytes)>,
     spliced: usize,
+    /// A secret is in `bytes`.
+    secret: bool,
 }
 
 impl Batch {
@@ -40,19 +42,25 @@ impl Batch {
         }
     }
 
-    /// Empties the batch and keeps its memory for the next one.
+    /// There is a secret among what it holds: nothing of it is left in memory when it is cleared.
+    pub fn holds_secret(&mut self) {
+        self.secret = true;
+    }
+
+    /// Empties the batch and keeps its memory for the next one. Of a secret nothing is left in it.
     pub fn clear(&mut self) {
+        self.wipe_secret();
         self.bytes.clear();
         self.splices.clear();
         self.spliced = 0;
     }
 
-    /// The same, and leaves nothing of what it held in that memory: it may have been a password.
-    pub fn wipe(&mut self) {
-        self.bytes.fill(0);
-        // What nobody reads need not be written, as the compiler sees it.
-        std::hint::black_box(&self.bytes);
-        self.clear();
+    fn wipe_secret(&mut self) {
+        if std::mem::take(&mut self.secret) {
+            self.bytes.fill(0);
+            // What nobody reads need not be written, as the compiler sees it.
+            std::hint::black_box(&self.bytes);
+        }
     }
 
     /// The batch as consecutive slices, in wire order, from byte `skip` on.
@@ -95,6 +103,16 @@ mod tests {
         for skip in [0, 1, 4, 5, SPLICE_FROM, expected.len() - 1, expected.len()] {
             assert_eq!(joined(&batch, skip), expected[skip..], "from {skip}");
         }
+    }
+
+    #[test]
+    fn of_a_secret_nothing_is_left() {
+        let mut batch = Batch::default();
+        batch.bytes.extend_from_slice(b"hunter2");
+        batch.holds_secret();
+        batch.wipe_secret();
+        assert_eq!(&batch.bytes[..], &[0; 7]);
+        assert!(!batch.secret, "the next one holds none");
     }
 
     #[test]

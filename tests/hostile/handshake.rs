@@ -88,6 +88,23 @@ async fn silence() {
     assert_eq!(error.blame(), Blame::Network);
 }
 
+/// What drips in keeps nobody longer than silence does.
+#[tokio::test]
+async fn a_greeting_that_drips_in() {
+    let error = refused(async |mut peer: Peer| {
+        // Of a connection.start of 4,000 octets, one every now and then: for far longer than the deadline.
+        let mut bytes = vec![1, 0, 0, 0, 0, 0x0f, 0xa0, 0, 10, 0, 10, 0, 9];
+        bytes.resize(100, 0);
+        for byte in bytes {
+            peer.send([byte]).await;
+            tokio::time::sleep(crate::peer::SHORT / 10).await;
+        }
+    })
+    .await;
+    let timeout = matches!(error, Error::Network { loss: Loss::HandshakeTimeout(_), .. });
+    assert!(timeout, "{error:?}");
+}
+
 #[tokio::test]
 async fn heartbeats_and_nothing_else() {
     let error = greeted_with(frame(8, 0, &[]).repeat(5)).await;

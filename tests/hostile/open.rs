@@ -281,6 +281,34 @@ async fn a_late_answer_is_nobody_else_s() {
     assert!(conn.close_reason().is_none());
 }
 
+/// A message that drips in, each octet in a segment of its own, takes no more than it is.
+#[tokio::test]
+async fn a_message_that_drips_in() {
+    let alone = alone();
+    let mut bytes = deliver("hopmq-1", 1).to_vec();
+    bytes.extend_from_slice(&header(5_000));
+    for piece in [1, 999, 4_000] {
+        bytes.extend_from_slice(&frame(3, 1, &vec![7; piece]));
+    }
+    let _memory = alone.two_frames_and(0);
+    let (conn, chan) = connected(async move |mut peer: Peer| {
+        consume(&mut peer).await;
+        for byte in bytes {
+            peer.send([byte]).await;
+            tokio::task::yield_now().await;
+        }
+        peer.drain().await;
+    })
+    .await;
+    let queue = chan.declare(Queue::server_named()).within(WATCHDOG).await.expect("declared");
+    let mut consumer = chan.consume(&queue).await.expect("consuming");
+    let next = tokio::time::timeout(WATCHDOG, consumer.next()).await.expect("it arrives");
+    let delivery = next.expect("a delivery").expect("no error");
+    assert_eq!(delivery.body().into_bytes(), vec![7; 5_000]);
+    drop(delivery);
+    assert!(conn.close_reason().is_none());
+}
+
 /// A body that is announced as endless takes no memory, and its channel is left as it is.
 #[tokio::test]
 async fn a_body_announced_as_endless() {

@@ -42,6 +42,7 @@ impl Connection {
             reason: ShortStr::new("renewed").unwrap_or(ShortStr::empty()),
         };
         encode::method(&mut self.core.batch.bytes, 0, &update);
+        self.core.batch.holds_secret();
         self.secret_calls.push_back(call);
         call
     }

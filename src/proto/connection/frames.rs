@@ -110,6 +110,8 @@ impl Connection {
         }
         match std::mem::replace(&mut self.link, Link::Down) {
             Link::Handshake(step) => {
+                // The answer to connection.start is how we log in.
+                self.core.batch.holds_secret();
                 let step = step.handle(method, &self.settings, &mut self.core.batch.bytes)?;
                 match step {
                     Step::Open(negotiated) => self.opened(negotiated),
