@@ -1,6 +1,7 @@
 //! The right program survives the network: through a proxy that resets, cuts and swallows.
 
 mod calls;
+mod crowd;
 mod cuts;
 mod holes;
 #[path = "../node/mod.rs"]
