@@ -154,6 +154,8 @@ impl Cluster {
         keeper.tell("join c2 c1");
         keeper.tell("join c3 c1");
         let nodes = ["c1", "c2", "c3"].map(|name| Node::of(Arc::clone(&keeper), name));
+        // Without one each node tells its clients its own name for the cluster's.
+        nodes[0].ctl(&["set_cluster_name", "three"]);
         Cluster { nodes: nodes.into() }
     }
 
