@@ -429,7 +429,10 @@ impl World {
                     self.finished(t, true);
                     self.note(|| format!("task {t}: channel.open: {answer:?}"));
                     match answer {
-                        Ok(Reply::Opened(key)) => self.tasks[t].channel = Some(key),
+                        // The mode may have been set meanwhile, on the channel that was let go of.
+                        Ok(Reply::Opened(key)) => {
+                            (self.tasks[t].channel, self.tasks[t].ready) = (Some(key), false);
+                        }
                         Ok(other) => self.fail(format!("{other:?} to channel.open")),
                         Err(_) => {}
                     }
