@@ -15,6 +15,7 @@ mod sasl;
 mod settings;
 mod shared;
 mod stand_in;
+mod sync;
 mod task;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -1,7 +1,8 @@
 //! The names that a recovery may change, so that all who hold them follow.
 
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{PoisonError, Weak};
 
+use super::sync::Mutex;
 use crate::wire::ShortString;
 
 /// Somebody who holds the name of a queue that the broker named.

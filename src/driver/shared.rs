@@ -4,10 +4,7 @@ use std::{
     collections::VecDeque,
     hash::{BuildHasher, RandomState},
     io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, Weak, atomic},
     task::{Context, Poll, Waker},
 };
 
@@ -18,6 +15,7 @@ use super::{
     history::History,
     names::{Names, Renamed},
     stand_in::{self, Looked},
+    sync::{AtomicU64, Mutex, MutexGuard},
     trace,
     untaken::{AllUntaken, Untaken},
     waiters::Waiters,
@@ -62,11 +60,11 @@ pub(crate) struct State {
     woken: Wakes,
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static NEXT_ID: atomic::AtomicU64 = atomic::AtomicU64::new(1);
 
 impl Shared {
     pub(super) fn around(connection: Connection, seed: u64) -> Arc<Self> {
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = NEXT_ID.fetch_add(1, atomic::Ordering::Relaxed);
         let span = trace::span(connection.supervisor().state(), id);
         Arc::new(Shared {
             state: Mutex::new(State {
@@ -90,7 +88,7 @@ impl Shared {
     /// A seed that differs from process to process and from call to call.
     pub(super) fn fresh_seed() -> u64 {
         // The standard library's hasher is keyed at random, which is all that jitter needs.
-        RandomState::new().hash_one(NEXT_ID.load(Ordering::Relaxed))
+        RandomState::new().hash_one(NEXT_ID.load(atomic::Ordering::Relaxed))
     }
 
     /// The connection's seed.
@@ -148,6 +146,19 @@ impl Shared {
             task.wake();
         }
         result
+    }
+
+    /// Whether the task may sleep, which has written all that it had if it `can_write`. From here on
+    /// whoever has something for it wakes it; what came in since its last look is seen now.
+    pub(super) fn may_sleep(&self, waker: &Waker, can_write: bool) -> bool {
+        let mut state = self.lock();
+        match &mut state.task {
+            Some(kept) => kept.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        let connection = &state.connection;
+        let has_work = connection.has_actions() || (can_write && connection.has_output());
+        !has_work
     }
 
     /// Keeps what has changed for those who watch, and logs it.
@@ -296,7 +307,7 @@ impl Shared {
         let State { connection, waiters, .. } = &mut *state;
         let polled = connection.poll_confirm(key, tag, || waiters.id(held, cx.waker()));
         if polled.is_ready() {
-            confirmed_below.fetch_max(connection.confirmed_below(key), Ordering::Relaxed);
+            confirmed_below.fetch_max(connection.confirmed_below(key), atomic::Ordering::Relaxed);
         }
         polled
     }

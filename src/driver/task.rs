@@ -383,17 +383,8 @@ impl Future for Task {
             if self.is_over() {
                 return Poll::Ready(());
             }
-            // From here on whoever has something for the task wakes it; what came in since its last
-            // look is seen now.
-            let mut state = self.shared.lock();
-            match &mut state.task {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
             let can_write = self.batch.is_empty() && matches!(self.socket, Socket::Up(_));
-            let has_work =
-                state.connection.has_actions() || (can_write && state.connection.has_output());
-            if !has_work {
+            if self.shared.may_sleep(cx.waker(), can_write) {
                 return Poll::Pending;
             }
         }

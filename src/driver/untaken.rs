@@ -1,9 +1,8 @@
 //! Deliveries that consumers have taken from the connection and not yet handed out.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, PoisonError, Weak, atomic::Ordering};
+
+use super::sync::{AtomicUsize, Mutex};
 
 /// How many deliveries one consumer has taken and not handed out. Its owner alone writes it.
 #[derive(Debug, Default)]
