@@ -84,7 +84,8 @@ impl Handle {
                 // An older broker without a name: its addresses are the best there is.
                 _ => self.config.hosts.iter().map(|host| format!("{host} ")).collect(),
             };
-            Arc::new(Realm::new(&cluster, &self.config.vhost))
+            let hosts = self.config.hosts.iter().map(ToString::to_string);
+            Arc::new(Realm::new(&cluster, &self.config.vhost).reached_by(hosts))
         })
     }
 

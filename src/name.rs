@@ -147,20 +147,34 @@ impl From<&ShortString> for Name {
 }
 
 /// A broker, or cluster of them, and a virtual host there: where a token is good.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Realm {
     cluster: Arc<str>,
+    /// The addresses by which it is reached, in order, where they are known.
+    hosts: Vec<String>,
     vhost: Arc<str>,
 }
 
 impl Realm {
     pub(crate) fn new(cluster: &str, vhost: &str) -> Self {
-        Realm { cluster: cluster.into(), vhost: vhost.into() }
+        Realm { cluster: cluster.into(), hosts: Vec::new(), vhost: vhost.into() }
+    }
+
+    /// The same, with the addresses that were configured.
+    pub(crate) fn reached_by(mut self, hosts: impl Iterator<Item = String>) -> Self {
+        self.hosts = hosts.collect();
+        self.hosts.sort_unstable();
+        self
     }
 
     /// Whether both are the same place. Tokens mostly come from the connection they are used on.
+    /// Where nobody gave a RabbitMQ cluster its name, each node tells its own as that: then the
+    /// addresses say that it is one.
     pub(crate) fn same(self: &Arc<Self>, other: &Arc<Self>) -> bool {
-        Arc::ptr_eq(self, other) || self == other
+        let one_place = || {
+            self.cluster == other.cluster || (!self.hosts.is_empty() && self.hosts == other.hosts)
+        };
+        Arc::ptr_eq(self, other) || (self.vhost == other.vhost && one_place())
     }
 }
 
@@ -243,6 +257,20 @@ impl<D: Declare> Declare for Passive<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_cluster_is_known_by_its_name_or_by_its_addresses() {
+        let place = |cluster, hosts: &[&str], vhost| {
+            let hosts = hosts.iter().map(|host| (*host).to_owned());
+            Arc::new(Realm::new(cluster, vhost).reached_by(hosts))
+        };
+        let first = place("rabbit@one", &["one:5672", "two:5672"], "/");
+        assert!(first.same(&place("rabbit@two", &["two:5672", "one:5672"], "/")));
+        assert!(first.same(&place("rabbit@one", &["three:5672"], "/")));
+        assert!(!first.same(&place("rabbit@two", &["two:5672"], "/")));
+        assert!(!first.same(&place("rabbit@one", &["one:5672", "two:5672"], "other")));
+        assert!(!place("a", &[], "/").same(&place("b", &[], "/")));
+    }
 
     #[test]
     fn a_name_that_cannot_be_declared_says_why() {
