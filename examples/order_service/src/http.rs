@@ -1,6 +1,6 @@
 //! The ways in: orders, health, metrics.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -10,10 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use hopmq::{
-    ConnectionState,
-    service::{Message, TRACEPARENT, TRACESTATE, TraceContext},
-};
+use hopmq::service::{Message, TRACEPARENT, TRACESTATE, TraceContext};
 use serde_json::json;
 use tracing::{Instrument, Span, field::Empty};
 
@@ -89,31 +86,20 @@ async fn restock(State(state): Shared, Path(count): Path<u32>) -> StatusCode {
 
 /// Whether it makes sense to let the process run: until a connection has ended for good.
 async fn live(State(state): Shared) -> Response {
-    // The pool replaces connections that gave up.
-    match state.consuming.close_reason() {
-        None => (StatusCode::OK, "live").into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_string()).into_response(),
-    }
+    let report = state.health.report();
+    answer(report.liveness().status, report.to_json())
 }
 
-/// Whether to send requests: all connections are up, none is blocked or degraded, and the broker answers.
+/// Whether to send requests: nothing is down, as the states of the connections say now, and as the
+/// last round trip of each did.
 async fn ready(State(state): Shared) -> Response {
-    let begun = Instant::now();
-    let connections = state.publishing.status().connections;
-    let publishing: Vec<_> = connections.iter().map(|one| one.stats.state).collect();
-    let consuming = state.consuming.state();
-    let states = json!({
-        "publishing": publishing.iter().map(|state| format!("{state:?}")).collect::<Vec<_>>(),
-        "consuming": format!("{consuming:?}"),
-    });
-    let mut all = publishing.into_iter().chain([consuming]);
-    // A channel that is opened, and closed again, is a round trip.
-    let is_ready = all.all(|state| state == ConnectionState::Connected)
-        && state.consuming.open_channel().await.is_ok();
-    let micros = begun.elapsed().as_micros();
-    let body = json!({ "ready": is_ready, "round_trip_us": micros, "connections": states });
-    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(body)).into_response()
+    let report = state.health.report();
+    answer(report.readiness().status, report.to_json())
+}
+
+fn answer(status: u16, json: String) -> Response {
+    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (code, [(header::CONTENT_TYPE, "application/json")], json).into_response()
 }
 
 /// For Prometheus: what the library counts, and what waits in the queues.

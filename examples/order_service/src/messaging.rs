@@ -6,6 +6,7 @@ use hopmq::{
     Config, Conn, Connected, Exchange, Queue, Quorum, Topic,
     service::{
         Json, Message, Once, PublishError, Publisher, RecentIds, Retry, Worker,
+        health::Health,
         metrics::{PoolReporter, Reporter},
         pool::{ChanPool, PoolError},
     },
@@ -31,6 +32,8 @@ pub struct Settings {
     pub retry_delay: Duration,
     /// How often what the connections count is reported.
     pub report_every: Duration,
+    /// How often the broker is asked for a sign of life, for the probes.
+    pub check_every: Duration,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             max_retries: 5,
             retry_delay: Duration::from_secs(10),
             report_every: Duration::from_secs(5),
+            check_every: Duration::from_secs(10),
         }
     }
 }
@@ -49,7 +53,8 @@ impl Default for Settings {
 pub(crate) struct Messaging {
     state: State,
     worker: JoinHandle<Result<hopmq::service::Served, hopmq::ConsumeError>>,
-    reporters: JoinSet<()>,
+    /// What reports, and what checks.
+    watchers: JoinSet<()>,
 }
 
 /// What requests need.
@@ -61,6 +66,7 @@ pub(crate) struct State {
     pub(crate) queue: Queue<Quorum>,
     pub(crate) parked: Queue<Quorum>,
     pub(crate) warehouse: Arc<Warehouse>,
+    pub(crate) health: Health,
 }
 
 impl Messaging {
@@ -72,12 +78,12 @@ impl Messaging {
         let publishing = ChanPool::publishing(config.clone()).build()?;
         let consuming = Conn::new(config).connect().await?;
         telemetry::prometheus();
-        let mut reporters = JoinSet::new();
+        let mut watchers = JoinSet::new();
         let of_pool = PoolReporter::new(&publishing, "publishing");
-        reporters.spawn(of_pool.every(settings.report_every).run());
+        watchers.spawn(of_pool.every(settings.report_every).run());
         let of_consuming = Reporter::new(consuming.state_changes(), "consuming");
-        reporters.spawn(of_consuming.every(settings.report_every).run());
-        reporters.spawn(telemetry::keep_up());
+        watchers.spawn(of_consuming.every(settings.report_every).run());
+        watchers.spawn(telemetry::keep_up());
 
         let chan = consuming.open_channel().await?.confirm_select().await?;
         let orders = chan.declare(Exchange::topic("orders")).await?;
@@ -106,8 +112,11 @@ impl Messaging {
         // The first channel, so that what is wrong shows now and not with the first order.
         drop(publishing.get().await?);
         let consuming = Arc::new(consuming);
-        let state = State { publishing, orders, consuming, queue, parked, warehouse };
-        Ok(Messaging { state, worker, reporters })
+        let health = Health::builder().pool("publishing", &publishing);
+        let health = health.connection("consuming", &consuming).every(settings.check_every).build();
+        watchers.spawn(health.run());
+        let state = State { publishing, orders, consuming, queue, parked, warehouse, health };
+        Ok(Messaging { state, worker, watchers })
     }
 
     pub(crate) fn state(&self) -> State {
@@ -123,7 +132,7 @@ impl Messaging {
         if let Some(conn) = Arc::into_inner(consuming) {
             conn.close().await?;
         }
-        drop(self.reporters);
+        drop(self.watchers);
         Ok(())
     }
 }

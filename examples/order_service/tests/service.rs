@@ -69,7 +69,10 @@ async fn its_health_follows_the_broker() -> Result<(), BoxError> {
         let broker = Broker::bind("127.0.0.1:0").await?;
         let service = start(&broker.uri(), Settings::default()).await?;
         assert_eq!(service.ask("GET", "/health/live", "").await?.0, 200);
-        assert_eq!(service.ask("GET", "/health/ready", "").await?.0, 200);
+        let (status, report) = service.ask("GET", "/health/ready", "").await?;
+        assert_eq!(status, 200);
+        let named = ["publishing", "consuming"].map(|name| format!(r#""name":"{name}""#));
+        assert!(named.iter().all(|name| report.contains(name)), "{report}");
         drop(broker);
         while service.ask("GET", "/health/ready", "").await?.0 != 503 {
             tokio::time::sleep(Duration::from_millis(5)).await;
