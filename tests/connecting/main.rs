@@ -7,6 +7,7 @@ mod node;
 mod blocked;
 mod login;
 mod tls;
+mod told;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
