@@ -41,8 +41,15 @@ stop";
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-#[tokio::main]
-async fn main() -> Result {
+fn main() -> Result {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(run());
+    // A thread waits for a line of input that may never come: the process does not wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run() -> Result {
     let Some(wish) = read(std::env::args().skip(1))? else {
         println!("{USAGE}\n\ncommands, one per line of the input:\n{COMMANDS}");
         return Ok(());
