@@ -5,6 +5,7 @@
 //! - [`outcomes`]: how a publish ends, and how a delivery.
 //! - [`start_up`]: making the order of *your* program a type.
 //! - [`misuse`]: fifty programs that are wrong, and who says so when.
+//! - [`scale`]: what things cost, how cost grows, and where one process ends.
 //!
 //! In one sentence: a *token* proves that this process declared something, a *state* that this
 //! client legally reached a mode, and a *value that is consumed* that something happens once.
@@ -195,3 +196,6 @@ pub mod start_up {
 
 #[doc = include_str!("guide/misuse.md")]
 pub mod misuse {}
+
+#[doc = include_str!("guide/scale.md")]
+pub mod scale {}
