@@ -12,17 +12,15 @@ use hopmq::{Conn, Exchange, Queue, Uri};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The example's program. `cargo test` builds it beside the tests, `cargo test --test stand_alone` does not.
+/// The example's program, as it is now: `cargo test` builds it beside the tests, `cargo test --test
+/// stand_alone` does not.
 fn program() -> Outcome<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    let built = cargo.args(["build", "--quiet", "--locked", "--example", "broker"]).status()?;
+    assert!(built.success(), "the example does not build");
     let deps = env::current_exe()?;
     let folder = deps.parent().and_then(|deps| deps.parent()).ok_or("no folder")?;
-    let program = folder.join("examples").join("broker");
-    if !program.exists() {
-        let mut cargo = Command::new(env!("CARGO"));
-        let built = cargo.args(["build", "--quiet", "--locked", "--example", "broker"]).status()?;
-        assert!(built.success(), "the example does not build");
-    }
-    Ok(program)
+    Ok(folder.join("examples").join("broker"))
 }
 
 /// It runs, with its input open as a terminal's is, and is killed when it is dropped.
