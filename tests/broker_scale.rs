@@ -1,12 +1,13 @@
 //! The embedded broker with many connections and for a long time, in a process of its own, so that
 //! what it holds can be told from what its clients hold. Long: `tests/run --long --test broker_scale`.
 
+#[path = "served/mod.rs"]
+mod served;
+
 use std::{
     env,
     error::Error,
     fs,
-    io::{BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use served::{Served, serve};
+
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Says that this process is to be the broker.
@@ -24,36 +27,24 @@ const SERVE: &str = "HOPMQ_TEST_SERVE";
 
 /// The broker: the tests below start this process again for it. By itself it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serve() -> Result {
+async fn serve_until_killed() -> Result {
     if env::var_os(SERVE).is_none() {
         return Ok(());
     }
     let broker = Broker::bind("127.0.0.1:0").await?;
-    println!("serving {}", broker.uri());
-    std::io::stdout().flush()?;
-    std::future::pending().await
+    Ok(serve(broker).await?)
 }
 
-/// A broker in a process that ends with this value.
+/// That process.
 struct Server {
-    process: Child,
+    process: Served,
     uri: Uri,
 }
 
 impl Server {
     fn start() -> Result<Self> {
-        let mut process = Command::new(env::current_exe()?)
-            .args(["--exact", "serve", "--nocapture", "--test-threads=1"])
-            .env(SERVE, "1")
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let lines = BufReader::new(process.stdout.take().ok_or("no output")?).lines();
-        for line in lines {
-            if let Some((_, uri)) = line?.split_once("serving ") {
-                return Ok(Server { uri: uri.parse()?, process });
-            }
-        }
-        Err("the broker did not start".into())
+        let process = Served::start("serve_until_killed", SERVE, "1")?;
+        Ok(Server { uri: process.uri.parse()?, process })
     }
 
     /// What the process holds in memory, in kB.
@@ -66,13 +57,6 @@ impl Server {
 
     async fn connect(&self) -> Result<Conn<Connected>> {
         Ok(Conn::new(self.uri.clone()).connect().await?)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -146,7 +146,7 @@ impl Content {
 
     /// The memory that the message holds on to, for bounds.
     pub fn weight(&self) -> usize {
-        self.bytes.len() + self.segments().iter().map(Bytes::len).sum::<usize>()
+        self.bytes.len() + total(self.segments())
     }
 
     /// Copies its small parts, so that they do not pin what they were read in. A large one pins a few

@@ -1,18 +1,14 @@
 //! A broker in a process of its own, killed with SIGKILL at random points: nothing that was
 //! confirmed is lost.
 
-use std::{
-    collections::BTreeSet,
-    env,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeSet, env, path::Path, time::Duration};
 
 use hopmq::{Exchange, Queue, broker::Broker};
 
-use crate::{File, Result, connect};
+use crate::{
+    File, Result, connect,
+    served::{Served, serve},
+};
 
 /// The file of the broker that this process is to be.
 const FILE: &str = "HOPMQ_TEST_DURABLE_FILE";
@@ -38,40 +34,11 @@ mod long {
 async fn serve_until_killed() -> Result {
     let Some(file) = env::var_os(FILE) else { return Ok(()) };
     let broker = Broker::builder().durable(Path::new(&file)).bind("127.0.0.1:0").await?;
-    println!("serving {}", broker.uri());
-    std::io::stdout().flush()?;
-    std::future::pending().await
+    Ok(serve(broker).await?)
 }
 
-/// A process that is killed when it is dropped.
-struct Victim {
-    process: Child,
-    uri: String,
-}
-
-impl Victim {
-    fn start(file: &File) -> Result<Self> {
-        let mut process = Command::new(env::current_exe()?)
-            .args(["--exact", "kills::serve_until_killed", "--nocapture", "--test-threads=1"])
-            .env(FILE, &file.0)
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let lines = BufReader::new(process.stdout.take().ok_or("no output")?).lines();
-        for line in lines {
-            if let Some((_, uri)) = line?.split_once("serving ") {
-                return Ok(Victim { process, uri: uri.to_owned() });
-            }
-        }
-        Err("the broker did not start".into())
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        // SIGKILL: it has no chance to write anything.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn start(file: &File) -> Result<Served> {
+    Ok(Served::start("kills::serve_until_killed", FILE, &file.0)?)
 }
 
 /// Publishes while the broker lives, takes away some of it, and compares after each restart. A
@@ -82,7 +49,7 @@ async fn kill_and_restart(rounds: u32) -> Result {
     let mut owed: BTreeSet<u64> = BTreeSet::new();
     let mut next = 0_u64;
     for round in 0..rounds {
-        let victim = Victim::start(&file)?;
+        let victim = start(&file)?;
         let (_conn, chan) = connect(&victim.uri).await?;
         let default = Exchange::default_exchange();
         let inbox = chan.declare(Queue::classic("inbox")).await?;
@@ -123,7 +90,7 @@ async fn kill_and_restart(rounds: u32) -> Result {
         }
         killer.await?;
     }
-    let victim = Victim::start(&file)?;
+    let victim = start(&file)?;
     let (_conn, chan) = connect(&victim.uri).await?;
     let inbox = chan.declare(Queue::classic("inbox")).await?;
     let published = next;

@@ -2,6 +2,8 @@
 
 mod kills;
 mod restarts;
+#[path = "../served/mod.rs"]
+mod served;
 
 use std::{
     path::{Path, PathBuf},

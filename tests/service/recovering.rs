@@ -1,6 +1,9 @@
 //! Connections are lost and brokers restart: through all layers nothing is lost, and order is kept.
 
-use std::time::Duration;
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use hopmq::{
     Config, Conn, Exchange, Queue,
@@ -28,6 +31,15 @@ fn numbers() -> Vec<String> {
     (0..60).map(|number: u32| number.to_string()).collect()
 }
 
+/// A handler that notes what came.
+fn noting_in(seen: &Seen) -> impl Fn(Message<String>) -> Ready<Result<(), Failure>> + use<> {
+    let seen = seen.clone();
+    move |message| {
+        seen.push(message.payload);
+        ready(Ok(()))
+    }
+}
+
 /// Publishes sixty messages one after the other while a worker processes them, with a mishap after each
 /// twenty, and gives what was processed.
 async fn served_through(
@@ -40,11 +52,7 @@ async fn served_through(
     let chan = consuming.open_channel().await?;
     let queue = chan.declare(Queue::quorum(name)).await?;
     let seen = Seen::default();
-    let (handler_seen, stop) = (seen.clone(), seen.clone());
-    let handler = move |message: Message<String>| {
-        handler_seen.push(message.payload);
-        async { Ok::<_, Failure>(()) }
-    };
+    let (handler, stop) = (noting_in(&seen), seen.clone());
     let worker = Worker::new(chan.consume(&queue).await?, Text).order_by(|_| ());
     let worker =
         tokio::spawn(worker.run_until(Once::new(handler, RecentIds::new(1000)), async move {
@@ -88,11 +96,7 @@ mod own_nodes {
         let chan = conn.open_channel().await?;
         let queue = chan.declare(Queue::classic("orders")).await?;
         let seen = Seen::default();
-        let (handler_seen, stop) = (seen.clone(), seen.clone());
-        let handler = move |message: Message<String>| {
-            handler_seen.push(message.payload);
-            async { Ok::<_, Failure>(()) }
-        };
+        let (handler, stop) = (noting_in(&seen), seen.clone());
         let worker = Worker::new(chan.consume(&queue).await?, Text).order_by(|_| ());
         let run = worker.run_until(handler, async move {
             // What does not come within a minute is lost, as the figures below then say.

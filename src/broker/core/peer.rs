@@ -373,8 +373,7 @@ impl Core {
             peer.confirming.insert(at.channel);
             return;
         }
-        let mut told = Vec::new();
-        told.extend(std::iter::from_fn(|| confirms.next(stored, now)));
+        let told: Vec<_> = std::iter::from_fn(|| confirms.next(stored, now)).collect();
         if let Some(due) = confirms.next_due() {
             if due > now {
                 *confirms_due = (*confirms_due).into_iter().chain([due]).min();

@@ -1,6 +1,7 @@
 //! A channel across a lost connection: interrupted, then resumed in the same mode.
 
 use super::*;
+use crate::proto::content::total;
 
 impl Channel {
     /// The connection is lost and will be recovered: what was outstanding ends as unknown, what was
@@ -129,7 +130,7 @@ impl Channel {
     fn replay(&mut self, frame_max: usize, core: &mut Core) {
         let id = self.id;
         for (tag, kept, again) in self.ledger.replay(core.now) {
-            let size = kept.body.iter().map(Bytes::len).sum();
+            let size = total(&kept.body);
             Outgoing::of(kept).encode(&mut core.batch, id, size, tag, frame_max);
             core.replayed += u64::from(again);
         }

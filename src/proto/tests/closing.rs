@@ -145,15 +145,7 @@ fn publishing() -> (Scripted, ChannelKey) {
 }
 
 fn publish(scripted: &mut Scripted, key: ChannelKey) -> Result<Accepted, CallError> {
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &[],
-        keep: false,
-    };
+    let outgoing = message(&[]);
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None)
 }
 

@@ -13,15 +13,7 @@ fn confirming() -> (Scripted, ChannelKey) {
 
 fn publish(scripted: &mut Scripted, key: ChannelKey, body: &'static [u8]) -> Accepted {
     let body = [Bytes::from_static(body)];
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::new("inbox").unwrap(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &body,
-        keep: false,
-    };
+    let outgoing = Outgoing { routing_key: ShortStr::new("inbox").unwrap(), ..message(&body) };
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || Some(waiter(9))).unwrap()
 }
 
@@ -109,15 +101,7 @@ fn a_confirm_for_what_was_never_published_ends_the_connection() {
 fn a_large_body_is_split_at_frame_max_and_not_copied() {
     let (mut scripted, key) = confirming();
     let body = [Bytes::from(vec![7; 300_000])];
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &body,
-        keep: false,
-    };
+    let outgoing = message(&body);
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).unwrap();
     let mut batch = Batch::default();
     scripted.connection.take_batch(scripted.now, &mut batch);
@@ -136,15 +120,7 @@ fn a_large_body_is_split_at_frame_max_and_not_copied() {
 fn a_confirm_is_due_from_its_publish_however_long_the_connection_was_idle() {
     let (mut scripted, key) = confirming();
     let later = scripted.now + 25 * SECOND;
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &[],
-        keep: false,
-    };
+    let outgoing = message(&[]);
     scripted.connection.publish(key, &outgoing, || later, &mut || None).unwrap();
     scripted.connection.handle_timeout(later);
     scripted.sent();
@@ -170,15 +146,7 @@ fn whoever_gives_up_waiting_leaves_no_trace_in_the_line() {
 
 /// Publishes an empty message when the clock, if it is read, shows `now`.
 fn publish_at(scripted: &mut Scripted, key: ChannelKey, now: Time) -> u64 {
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &[],
-        keep: false,
-    };
+    let outgoing = message(&[]);
     match scripted.connection.publish(key, &outgoing, || now, &mut || None) {
         Ok(Accepted::Yes { tag }) => tag,
         other => panic!("{other:?}"),

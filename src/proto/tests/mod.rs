@@ -53,6 +53,19 @@ fn waiter(index: u32) -> WaiterId {
     WaiterId { index, generation: 0 }
 }
 
+/// A message of that body to nowhere in particular, without properties, and not kept.
+fn message(body: &[Bytes]) -> Outgoing<'_> {
+    Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body,
+        keep: false,
+    }
+}
+
 impl Scripted {
     /// A connection of which the socket is open; the protocol header was taken.
     fn dialed(settings: Settings) -> (Self, CallId) {

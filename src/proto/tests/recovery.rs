@@ -253,15 +253,7 @@ fn publishes_outstanding_at_the_cut_are_unknown_and_later_ones_wait_for_recovery
     let (mut scripted, consumer) = populated("inbox", "inbox");
     let key = consumer.channel;
     let body = [Bytes::from_static(b"x")];
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &body,
-        keep: false,
-    };
+    let outgoing = message(&body);
     let publish = |scripted: &mut Scripted| {
         scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || Some(waiter(8))).unwrap()
     };
@@ -300,15 +292,7 @@ fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
     let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
     scripted.request(key, Request::TxSelect);
     scripted.receive(1, &method::tx::SelectOk {});
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &[],
-        keep: false,
-    };
+    let outgoing = message(&[]);
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).unwrap();
     lose(&mut scripted);
     let commit = scripted.connection.request(scripted.now, key, Request::TxCommit, SECOND);
@@ -340,15 +324,7 @@ fn a_consumer_that_is_dropped_meanwhile_is_not_asked_for_again() {
 }
 
 fn publish(scripted: &mut Scripted, key: ChannelKey, keep: bool) -> Result<Accepted, CallError> {
-    let outgoing = Outgoing {
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        mandatory: false,
-        properties: &[0, 0],
-        sequence_at: None,
-        body: &[],
-        keep,
-    };
+    let outgoing = Outgoing { keep, ..message(&[]) };
     scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None)
 }
 

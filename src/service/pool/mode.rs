@@ -1,6 +1,6 @@
 //! What channels of a pool can do: their mode, and what they are for.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use crate::{
     Call, Chan, ChanState, Confirming, Direct, Error, Exchange, Open, Transactional, sealed::Sealed,
@@ -14,11 +14,14 @@ pub trait PoolMode: ChanState {
     where
         Self: Sized;
 
-    /// Makes a channel that was used as good as new.
+    /// Makes a channel that was used as good as new, where it is not.
     #[doc(hidden)]
-    fn clean(chan: &Chan<Self>) -> impl Future<Output = Result<(), Error>> + Send
+    fn clean(_: &Chan<Self>) -> impl Future<Output = Result<(), Error>> + Send
     where
-        Self: Sized;
+        Self: Sized,
+    {
+        ready(Ok(()))
+    }
 
     /// Asks for something that every user may know, and that changes nothing.
     #[doc(hidden)]
@@ -41,20 +44,12 @@ impl PoolMode for Open {
         Ok(chan)
     }
 
-    async fn clean(_: &Chan<Self>) -> Result<(), Error> {
-        Ok(())
-    }
-
     probe!(Open);
 }
 
 impl PoolMode for Confirming {
     async fn enter(chan: Chan<Open>) -> Result<Chan<Self>, Error> {
         chan.confirm_select().await
-    }
-
-    async fn clean(_: &Chan<Self>) -> Result<(), Error> {
-        Ok(())
     }
 
     probe!(Confirming);

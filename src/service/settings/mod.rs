@@ -7,7 +7,7 @@ mod file;
 use std::time::Duration;
 
 #[cfg(feature = "pool")]
-use super::pool::{ChanPool, Consuming, Publishing};
+use super::pool::{ChanPool, Consuming, PoolBuilder, PoolMode, Publishing, Purpose};
 use super::{Codec, Retry, Worker};
 use crate::{Config, Consumer, DEFAULT_PREFETCH, UriError};
 #[cfg(feature = "pool")]
@@ -296,13 +296,7 @@ impl Settings {
     /// # Errors
     /// As [`Settings::check`].
     pub fn publishers(&self) -> Result<Publishers, SettingsError> {
-        self.check()?;
-        let mut pool = ChanPool::publishing(self.broker.clone())
-            .connections(self.pool_size)
-            .channels_per_connection(self.max_channels_per_connection);
-        if let Some(most) = self.channel_max_size {
-            pool = pool.channels(most);
-        }
+        let pool = self.sized(ChanPool::publishing(self.broker.clone()))?;
         Ok(match self.publisher_confirms {
             true => Publishers::Confirming(pool.build()?),
             false => Publishers::Unconfirmed(pool.unconfirmed().build()?),
@@ -314,14 +308,22 @@ impl Settings {
     /// # Errors
     /// As [`Settings::check`].
     pub fn consumers(&self) -> Result<ChanPool<Open, Consuming>, SettingsError> {
+        Ok(self.sized(ChanPool::consuming(self.broker.clone()))?.build()?)
+    }
+
+    /// The pool with the sizes that are set, where these can work.
+    fn sized<M: PoolMode, P: Purpose>(
+        &self,
+        pool: PoolBuilder<M, P>,
+    ) -> Result<PoolBuilder<M, P>, SettingsError> {
         self.check()?;
-        let mut pool = ChanPool::consuming(self.broker.clone())
+        let pool = pool
             .connections(self.pool_size)
             .channels_per_connection(self.max_channels_per_connection);
-        if let Some(most) = self.channel_max_size {
-            pool = pool.channels(most);
-        }
-        Ok(pool.build()?)
+        Ok(match self.channel_max_size {
+            Some(most) => pool.channels(most),
+            None => pool,
+        })
     }
 }
 

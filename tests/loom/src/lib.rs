@@ -1,6 +1,6 @@
 //! The driver's own files around the pure connection, with loom's mutex and atomics: every test runs
-//! in every order that its threads may come in. A wake-up that is lost leaves threads that wait for
-//! ever, which loom reports; so does a value that one thread may see too early.
+//! in every order that its threads may come in with three preemptions. A wake-up that is lost leaves
+//! threads that wait for ever, which loom reports; so does a value that one thread may see too early.
 #![cfg(test)]
 // Not all of the driver is used here.
 #![allow(dead_code, unreachable_pub, unused_imports)]

@@ -171,22 +171,27 @@ fn in_every_order(test: impl Fn() + Sync + Send + 'static) {
     model.check(test);
 }
 
+/// Two threads publish a message each, and the task writes both. Gives the tags.
+fn published_by_two(connection: &Connection, key: ChannelKey) -> [Option<u64>; 2] {
+    let shared = Shared::around(connection.clone(), 1);
+    let publishers = [0, 1].map(|_| {
+        let shared = shared.clone();
+        thread::spawn(move || block_on(publish(&shared, key)))
+    });
+    let (mut task, mut written) = (Task::new(&shared), 0);
+    let all = 2 * message_len(connection, key);
+    block_on(task.run(|_, batch| {
+        written += batch.len();
+        written == all
+    }));
+    publishers.map(|publisher| publisher.join().unwrap())
+}
+
 #[test]
 fn what_is_published_while_the_task_goes_to_sleep_is_written() {
     let (connection, key) = confirming(1 << 20);
     in_every_order(move || {
-        let shared = Shared::around(connection.clone(), 1);
-        let publishers = [0, 1].map(|_| {
-            let shared = shared.clone();
-            thread::spawn(move || block_on(publish(&shared, key)))
-        });
-        let (mut task, mut written) = (Task::new(&shared), 0);
-        let all = 2 * message_len(&connection, key);
-        block_on(task.run(|_, batch| {
-            written += batch.len();
-            written == all
-        }));
-        let mut tags = publishers.map(|publisher| publisher.join().unwrap());
+        let mut tags = published_by_two(&connection, key);
         tags.sort();
         assert_eq!(tags, [Some(1), Some(2)]);
     });
@@ -196,20 +201,7 @@ fn what_is_published_while_the_task_goes_to_sleep_is_written() {
 fn a_publisher_that_waits_for_the_socket_goes_on_when_the_batch_is_taken() {
     let (connection, key) = confirming(1);
     in_every_order(move || {
-        let shared = Shared::around(connection.clone(), 1);
-        let publishers = [0, 1].map(|_| {
-            let shared = shared.clone();
-            thread::spawn(move || block_on(publish(&shared, key)))
-        });
-        let (mut task, mut written) = (Task::new(&shared), 0);
-        let all = 2 * message_len(&connection, key);
-        block_on(task.run(|_, batch| {
-            written += batch.len();
-            written == all
-        }));
-        for publisher in publishers {
-            assert!(publisher.join().unwrap().is_some());
-        }
+        assert!(published_by_two(&connection, key).iter().all(Option::is_some));
     });
 }
 
