@@ -35,7 +35,7 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// How long the last frames may take to be confirmed by the broker, less than closing waits.
-const FAREWELL: Duration = Duration::from_secs(4);
+pub(super) const FAREWELL: Duration = Duration::from_secs(4);
 
 /// Where a queue goes through: a broker and two queues on it.
 #[derive(Clone, Debug)]

@@ -7,15 +7,15 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::AbortHandle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
     accept::{self, Acceptor, Admitted, Door, Hello, is_busy, is_name, queue_name},
-    carry::{Either, Session, Way, carry, either},
-    core::Frame,
+    carry::{Either, FAREWELL, Session, Way, carry, either},
+    core::{Frame, Position},
     error::{ListenError, Refused},
     events::{PeerEvent, PeerEvents, Teller},
     frame, in_process,
@@ -168,6 +168,8 @@ impl Connect<'_> {
     ///
     /// What the configuration says of recovery does not count: a queue has its own.
     ///
+    /// Dropping the future ends what was begun, and the other side is told so.
+    ///
     /// # Errors
     /// [`Refused`], which is also an [event](PeerEvent::Refused).
     pub async fn at(self, broker: impl Into<Config>) -> Result<MessageQueue<Open>, Refused> {
@@ -194,53 +196,21 @@ impl Connect<'_> {
             outbound: queue_name(peer.name(), &self.to, id),
             expiry: peer.settings.expiry(),
         };
-        let shared = self.side(id);
+        let hello = self.hello(id);
         let after = peer.settings.connect_timeout;
-        let deadline = Instant::now() + after;
-        let no_answer = || Refused::NoAnswer { name: self.to.clone(), after };
-        let opened = timeout_at(deadline, way.open()).await.map_err(|_| no_answer())?;
-        let mut session = opened.map_err(Refused::from_connecting)?;
-        let welcomed = timeout_at(deadline, self.say_hello(&mut session, &shared, id)).await;
-        if let Err(reason) = welcomed.unwrap_or_else(|_| Err(no_answer())) {
-            session.leave(false).await;
-            return Err(reason);
-        }
-        tokio::spawn(carry(Arc::clone(&shared), way, session));
-        Ok(MessageQueue::opened(shared))
+        let calling = Calling { to: self.to.clone(), hello, shared: self.side(id), way, after };
+        // In a task of its own: the other side is to be told when nobody wants the queue any more.
+        let (caller, answer) = oneshot::channel();
+        tokio::spawn(calling.run(caller));
+        answer.await.unwrap_or_else(|_| Err(Refused::NoAnswer { name: self.to.clone(), after }))
     }
 
-    /// Says hello until there is an answer.
-    async fn say_hello(
-        &self,
-        session: &mut Session,
-        shared: &Shared,
-        id: QueueId,
-    ) -> Result<(), Refused> {
-        let hello = Hello {
+    fn hello(&self, id: QueueId) -> Hello {
+        Hello {
             id,
             from: self.peer.name().to_owned(),
             window: self.peer.settings.window(),
             expiry: self.peer.settings.expiry(),
-        };
-        let door = accept::door(&self.to);
-        loop {
-            if !session.say(&door, hello.message()).await.map_err(Refused::Broker)? {
-                return Err(Refused::NoSuchPeer { name: self.to.clone() });
-            }
-            let answer = match either(session.hear(), sleep(HELLO_AGAIN)).await {
-                Either::First(answer) => answer.map_err(Refused::Broker)?,
-                Either::Second(()) => continue,
-            };
-            let (received, receipt) = answer.into_parts();
-            receipt.ack().map_err(Refused::Broker)?;
-            if is_busy(&received) {
-                return Err(Refused::Busy { name: self.to.clone() });
-            }
-            let frame = frame::unwrap(received.properties().header(frame::HEADER));
-            if let Some((frame @ Frame::Welcome(_), position)) = frame {
-                shared.arrive(frame, position, Message::default());
-                return Ok(());
-            }
         }
     }
 
@@ -248,12 +218,7 @@ impl Connect<'_> {
         self.check_names()?;
         let nobody = || Refused::NoSuchPeer { name: self.to.clone() };
         let acceptor = in_process::find(&self.to).ok_or_else(nobody)?;
-        let hello = Hello {
-            id: fresh_id(),
-            from: self.peer.name().to_owned(),
-            window: self.peer.settings.window(),
-            expiry: self.peer.settings.expiry(),
-        };
+        let hello = self.hello(fresh_id());
         match acceptor.admit(&hello)? {
             // An id is used once.
             Admitted::Before(_) => Err(nobody()),
@@ -287,6 +252,91 @@ impl Connect<'_> {
             Err(reason) => PeerEvent::Refused { to, reason: reason.clone() },
         });
         connected
+    }
+}
+
+/// Whoever waits for a queue at a broker.
+type Caller = oneshot::Sender<Result<MessageQueue<Open>, Refused>>;
+
+/// A queue at a broker that is being made.
+struct Calling {
+    to: String,
+    hello: Hello,
+    shared: Arc<Shared>,
+    way: Way,
+    after: Duration,
+}
+
+impl Calling {
+    /// Says hello, and carries the queue once there is an answer.
+    async fn run(self, mut caller: Caller) {
+        let deadline = Instant::now() + self.after;
+        let opened = timeout_at(deadline, self.way.open());
+        let mut session = match either(opened, caller.closed()).await {
+            Either::First(Ok(Ok(session))) => session,
+            Either::First(Ok(Err(error))) => {
+                let _ = caller.send(Err(Refused::from_connecting(error)));
+                return;
+            }
+            Either::First(Err(_)) => {
+                let _ = caller.send(Err(self.no_answer()));
+                return;
+            }
+            Either::Second(()) => return,
+        };
+        let welcomed = timeout_at(deadline, self.say_hello(&mut session));
+        match either(welcomed, caller.closed()).await {
+            Either::First(Ok(Ok(()))) => {
+                // Dropped where nobody takes it, which ends it.
+                let _ = caller.send(Ok(MessageQueue::opened(Arc::clone(&self.shared))));
+                carry(self.shared, self.way, session).await;
+            }
+            Either::First(Ok(Err(reason))) => {
+                session.leave(false).await;
+                let _ = caller.send(Err(reason));
+            }
+            Either::First(Err(_)) => {
+                self.withdraw(session).await;
+                let _ = caller.send(Err(self.no_answer()));
+            }
+            Either::Second(()) => self.withdraw(session).await,
+        }
+    }
+
+    /// Nobody waits for an answer any more. The other side may have let us in, or do so later: it
+    /// finds this then, and not silence.
+    async fn withdraw(&self, session: Session) {
+        let abort = frame::wrap(Frame::Abort, Position::default(), None);
+        let said = timeout(FAREWELL, session.say(&self.way.outbound, abort)).await;
+        session.leave(matches!(said, Ok(Ok(true)))).await;
+    }
+
+    fn no_answer(&self) -> Refused {
+        Refused::NoAnswer { name: self.to.clone(), after: self.after }
+    }
+
+    /// Says hello until there is an answer.
+    async fn say_hello(&self, session: &mut Session) -> Result<(), Refused> {
+        let door = accept::door(&self.to);
+        loop {
+            if !session.say(&door, self.hello.message()).await.map_err(Refused::Broker)? {
+                return Err(Refused::NoSuchPeer { name: self.to.clone() });
+            }
+            let answer = match either(session.hear(), sleep(HELLO_AGAIN)).await {
+                Either::First(answer) => answer.map_err(Refused::Broker)?,
+                Either::Second(()) => continue,
+            };
+            let (received, receipt) = answer.into_parts();
+            receipt.ack().map_err(Refused::Broker)?;
+            if is_busy(&received) {
+                return Err(Refused::Busy { name: self.to.clone() });
+            }
+            let frame = frame::unwrap(received.properties().header(frame::HEADER));
+            if let Some((frame @ Frame::Welcome(_), position)) = frame {
+                self.shared.arrive(frame, position, Message::default());
+                return Ok(());
+            }
+        }
     }
 }
 

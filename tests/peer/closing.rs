@@ -1,10 +1,17 @@
 //! Closing, from either side, in order and by force.
 
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
-use hopmq::peer::{End, NotSent, Settings};
+use hopmq::peer::{End, NotSent, Peer, Settings};
 
-use crate::{Outcome, Pair, Place, at_both_brokers, number, read, receive_in_order, send_all};
+use crate::{
+    Outcome, Pair, Place, at_both_brokers, number, read, receive_in_order, send_all, unique,
+};
 
 async fn closing_drains_and_then_tells_the_other_side(place: Place) -> Outcome {
     let Pair { ours, theirs, .. } = place.pair(Settings::default()).await?;
@@ -96,7 +103,28 @@ async fn send_and_take(
     Ok(())
 }
 
+/// The hello was said and the answer not heard: nobody has the queue at this side.
+async fn who_no_longer_waits_for_a_queue_has_left_it(place: Place) -> Outcome {
+    let mut settings = Settings::default();
+    settings.patience = Duration::from_secs(3600);
+    let shop = place.listening("shop", settings).await?;
+    let till = Peer::with_settings(unique("till"), settings);
+    let theirs = {
+        let mut connecting = pin!(till.connect(shop.name()).at(place.config.clone()));
+        let mut accepting = pin!(shop.accept());
+        // It is ready to be accepted before its welcome is on the way.
+        let theirs = poll_fn(|cx| match accepting.as_mut().poll(cx) {
+            Poll::Pending => connecting.as_mut().poll(cx).map(Err),
+            ready => ready.map(Ok),
+        });
+        theirs.await.expect("it is accepted first")
+    };
+    assert!(matches!(theirs.ended().await, End::AbortedByPeer), "{:?}", theirs.end());
+    Ok(())
+}
+
 at_both_brokers!(
+    who_no_longer_waits_for_a_queue_has_left_it,
     closing_drains_and_then_tells_the_other_side,
     the_accepting_side_closes_as_well,
     what_the_closing_side_did_not_take_goes_back_to_its_sender,
