@@ -98,7 +98,8 @@ pub struct Config {
     /// What publishing does while the broker has blocked the connection (`connection.blocked`).
     pub while_blocked: Hold,
     /// When and how a lost connection is dialled again: backoff, circuit breaker, how often. By
-    /// itself it reconnects for ever, at once and then with growing waits up to 30 s.
+    /// itself it reconnects for ever, at once and then with growing waits up to 5 s; see
+    /// [the reasons](Policy::default).
     #[cfg_attr(feature = "serde", serde(skip))]
     pub recovery: Policy,
     /// What calls do while a lost connection is being recovered, unless the call says otherwise: those

@@ -1,6 +1,7 @@
 //! The state machine and the supervisor, without any protocol and on virtual time.
 
 mod closing;
+mod crowd;
 mod guide;
 mod hooks;
 mod link;

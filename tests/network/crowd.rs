@@ -120,12 +120,13 @@ mod long {
         Ok(())
     }
 
-    /// With the default policy, which gives a broker that is away for long more peace.
+    /// With the default policy too, which gives a broker more peace.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "long: run tests/run --long"]
     async fn a_thousand_connections_are_back_by_default() -> Result<()> {
         let back = node_restarts(|uri| uri.parse().expect("an address")).await?;
-        assert!(back.rush < COUNT as u64 / 3, "{back:?}");
+        assert!(back.last < Duration::from_secs(10), "{back:?}");
+        assert!(back.rush < COUNT as u64 / 10, "{back:?}");
         Ok(())
     }
 }
