@@ -322,8 +322,11 @@ impl<'a> Handover<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>, confirming: bool) -> Poll<Result<u64, Error>> {
         let Some(message) = &self.message else { return Poll::Pending };
-        let key = match &self.route {
-            Ok(key) => key.as_short(),
+        let key = match &mut self.route {
+            Ok(key) => {
+                key.refresh();
+                key.as_short()
+            }
             Err(error) => return Poll::Ready(Err(UsageError::clone(error).into())),
         };
         let (handle, with_sequence) = (&self.chan.handle, self.mandatory && confirming);

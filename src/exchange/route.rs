@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{DefaultExchange, RoutedByKey, RoutedWithoutKey};
 use crate::{
     name::Realm,
-    queue::{Queue, QueueKind},
+    queue::{ChosenName, Queue, QueueKind},
     sealed::Sealed,
     usage::UsageError,
     wire::{ShortStr, ShortString},
@@ -35,13 +35,23 @@ pub struct RoutingKey<'a>(Key<'a>);
 enum Key<'a> {
     Borrowed(ShortStr<'a>),
     Shared(ShortString),
+    /// The name of a queue that a recovery may give another one.
+    Chosen(ShortString, ChosenName),
 }
 
 impl RoutingKey<'_> {
     pub(crate) fn as_short(&self) -> ShortStr<'_> {
         match &self.0 {
             Key::Borrowed(key) => *key,
-            Key::Shared(key) => key.as_short(),
+            Key::Shared(key) | Key::Chosen(key, _) => key.as_short(),
+        }
+    }
+
+    /// Asks again for what may have changed: a message may wait for long.
+    #[inline]
+    pub(crate) fn refresh(&mut self) {
+        if let Key::Chosen(key, queue) = &mut self.0 {
+            *key = queue.now();
         }
     }
 }
@@ -92,7 +102,11 @@ impl<'a, Q: QueueKind> RouteTo<'a, DefaultExchange> for &Queue<Q> {
     // Publishing to another connection's exclusive queue is allowed: only the realm matters.
     fn into_key(self, realm: &Arc<Realm>) -> Result<RoutingKey<'a>, UsageError> {
         self.check_realm(realm)?;
-        Ok(RoutingKey(Key::Shared(self.short_string())))
+        let name = self.short_string();
+        Ok(RoutingKey(match self.chosen_name() {
+            Some(queue) => Key::Chosen(name, queue),
+            None => Key::Shared(name),
+        }))
     }
 }
 
@@ -134,6 +148,18 @@ mod tests {
     fn a_fanout_exchange_takes_no_key() {
         assert_eq!(key::<Fanout>(()).unwrap(), "");
         assert_eq!(key::<Delayed<Fanout>>(()).unwrap(), "");
+    }
+
+    #[test]
+    fn a_key_follows_the_queue_to_the_name_that_the_broker_chose_anew() {
+        let name = |text| ShortString::new(text).unwrap();
+        let reply = Reply::Declared { name: name("amq.gen-1"), messages: 0, consumers: 0 };
+        let replies = Queue::server_named().token(&realm(), 1, &reply);
+        let mut key = RouteTo::<DefaultExchange>::into_key(&replies, &realm()).unwrap();
+        let holder = replies.name_holder().and_then(|holder| holder.upgrade()).unwrap();
+        holder.renamed(&name("amq.gen-1"), &name("amq.gen-2"));
+        key.refresh();
+        assert_eq!(key.as_short().to_string(), "amq.gen-2");
     }
 
     #[test]

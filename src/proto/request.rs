@@ -214,18 +214,22 @@ pub fn consumer_number(tag: &[u8]) -> Option<u32> {
 }
 
 impl Request {
-    /// The queue that the request names has a new name.
-    pub(super) fn rename_queue(&mut self, old: &ShortString, new: &ShortString) {
-        let name = match self {
+    /// The queue that the request names.
+    pub(super) fn queue_mut(&mut self) -> Option<&mut ShortString> {
+        Some(match self {
             Request::BindQueue(spec) | Request::UnbindQueue(spec) => &mut spec.destination,
             Request::PurgeQueue { name } | Request::DeleteQueue { name, .. } => name,
             // Whether it is there, and how full.
             Request::DeclareQueue(spec) => &mut spec.name,
             Request::Get { queue, .. } => queue,
             Request::Consume(spec) => &mut spec.queue,
-            _ => return,
-        };
-        if name == old {
+            _ => return None,
+        })
+    }
+
+    /// The queue that the request names has a new name.
+    pub(super) fn rename_queue(&mut self, old: &ShortString, new: &ShortString) {
+        if let Some(name) = self.queue_mut().filter(|name| *name == old) {
             *name = new.clone();
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BindingSpec, ExchangeSpec, QueueSpec, Reply, Request};
+use super::{BindingSpec, ExchangeSpec, Outgoing, QueueSpec, Reply, Request};
 use crate::wire::ShortString;
 
 /// What a binding leads to.
@@ -37,7 +37,20 @@ pub struct Topology {
     bindings: BTreeSet<(Destination, BindingSpec)>,
     /// What went with a queue that somebody waits for, by the queue's name, in the order to declare.
     away: BTreeMap<ShortString, Vec<Entity>>,
+    /// Names that queues had before the broker named them anew: whoever waited meanwhile has those.
+    former: BTreeMap<ShortString, Former>,
 }
+
+/// What became of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Former {
+    now: ShortString,
+    /// The epoch in which it was given up.
+    until: u32,
+}
+
+/// For so many epochs a former name is remembered: nobody waits for longer.
+const NAMES_KEPT: u32 = 16;
 
 impl Topology {
     /// Records the effect of a request that the broker has answered.
@@ -132,8 +145,15 @@ impl Topology {
         }
     }
 
-    /// A queue whose name the broker chose has a new one.
-    pub fn rename_queue(&mut self, old: &ShortString, new: &ShortString) {
+    /// A queue whose name the broker chose has a new one, in this epoch.
+    pub fn rename_queue(&mut self, old: &ShortString, new: &ShortString, epoch: u32) {
+        self.former.retain(|name, former| name != new && former.until + NAMES_KEPT > epoch);
+        for former in self.former.values_mut().filter(|former| former.now == *old) {
+            former.now = new.clone();
+        }
+        if old != new {
+            self.former.insert(old.clone(), Former { now: new.clone(), until: epoch });
+        }
         if let Some(spec) = self.queues.remove(old) {
             self.queues.insert(new.clone(), spec);
         }
@@ -144,6 +164,20 @@ impl Topology {
             (to, spec)
         });
         self.bindings = renamed.collect();
+    }
+
+    /// The name that a queue has which once had this one.
+    pub fn renamed(&self, once: &str) -> Option<&ShortString> {
+        self.former.get(once).map(|former| &former.now)
+    }
+
+    /// The same for the queue that a message goes to, by the default exchange.
+    #[inline]
+    pub fn renamed_route(&self, outgoing: &Outgoing<'_>) -> Option<&ShortString> {
+        if self.former.is_empty() || !outgoing.exchange.is_empty() {
+            return None;
+        }
+        self.renamed(outgoing.routing_key.to_str().ok()?)
     }
 
     /// What recovery declares, in order: exchanges, queues, bindings.
@@ -314,10 +348,24 @@ mod tests {
         let mut topology = Topology::default();
         topology.record(&queue("", false, false), &declared("amq.gen-1"));
         topology.record(&Request::BindQueue(bind("amq.gen-1", "amq.topic")), &Reply::Done);
-        topology.rename_queue(&name("amq.gen-1"), &name("amq.gen-2"));
+        topology.rename_queue(&name("amq.gen-1"), &name("amq.gen-2"), 2);
         assert_eq!(
             described(&topology),
             ["queue 'amq.gen-2'", "binding from exchange 'amq.topic' to queue 'amq.gen-2' by '#'"]
         );
+    }
+
+    #[test]
+    fn every_name_that_a_queue_had_of_late_leads_to_the_one_it_has() {
+        let mut topology = Topology::default();
+        topology.record(&queue("", false, false), &declared("amq.gen-1"));
+        for epoch in 2..100 {
+            let name_at = |epoch| name(&format!("amq.gen-{epoch}"));
+            topology.rename_queue(&name_at(epoch - 1), &name_at(epoch), epoch);
+        }
+        assert_eq!(topology.renamed("amq.gen-98"), Some(&name("amq.gen-99")));
+        assert_eq!(topology.renamed("amq.gen-84"), Some(&name("amq.gen-99")));
+        assert_eq!(topology.renamed("amq.gen-99"), None, "it is the name");
+        assert_eq!(topology.former.len(), NAMES_KEPT as usize, "it does not grow for ever");
     }
 }

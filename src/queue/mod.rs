@@ -69,6 +69,33 @@ enum QueueName {
     Chosen(Mutex<ShortString>),
 }
 
+/// The name of a queue that the broker chose, as it is at any time.
+#[derive(Clone, Debug)]
+pub(crate) struct ChosenName(Arc<Shared>);
+
+impl ChosenName {
+    pub(crate) fn now(&self) -> ShortString {
+        self.0.name.now()
+    }
+}
+
+impl PartialEq for ChosenName {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ChosenName {}
+
+impl QueueName {
+    fn now(&self) -> ShortString {
+        match self {
+            QueueName::Given(name) => name.clone(),
+            QueueName::Chosen(name) => name.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
 impl Renamed for Shared {
     fn renamed(&self, old: &ShortString, new: &ShortString) {
         if let QueueName::Chosen(known) = &self.name {
@@ -104,10 +131,7 @@ impl Counts {
 impl<K> Queue<K> {
     /// Its name, now: a queue whose name the broker chose has another one after a reconnect.
     pub fn name(&self) -> ShortString {
-        match &self.shared.name {
-            QueueName::Given(name) => name.clone(),
-            QueueName::Chosen(name) => name.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
+        self.shared.name.now()
     }
 
     /// What it held when it was declared. For what it holds now, declare it
@@ -137,6 +161,11 @@ impl<K> Queue<K> {
 
     pub(crate) fn realm(&self) -> &Arc<Realm> {
         &self.shared.realm
+    }
+
+    /// Its name, for who may hold it while a recovery gives it a new one.
+    pub(crate) fn chosen_name(&self) -> Option<ChosenName> {
+        self.is_server_named().then(|| ChosenName(self.shared.clone()))
     }
 
     /// Who is told when a recovery gives it a new name.

@@ -83,11 +83,17 @@ impl Connection {
         &mut self,
         now: Time,
         key: ChannelKey,
-        request: Request,
+        mut request: Request,
         after: Duration,
     ) -> Result<CallId, CallError> {
         self.core.now = now;
         let channel = self.channels.get_mut(key).ok_or_else(gone)?;
+        if let Some(queue) = request.queue_mut()
+            && let Some(new) = self.core.topology.renamed(queue.as_str())
+        {
+            // Made before the recovery that gave the queue its new name.
+            *queue = new.clone();
+        }
         let call = self.core.calls.open(request.name(), now, after);
         let sent = match request {
             Request::Cancel { consumer } => {
@@ -160,12 +166,18 @@ impl Connection {
             // The gate is closed: what is published after close() would never have an outcome.
             return Err(gone());
         }
+        let (renamed, mut outgoing) =
+            (self.core.topology.renamed_route(outgoing).cloned(), *outgoing);
+        if let Some(new) = &renamed {
+            // It has waited since before the recovery that gave the queue its new name.
+            outgoing.routing_key = new.as_short();
+        }
         if !channel.live
             || self.blocked.is_some()
             || self.core.batch.len() >= self.core.limits.outbound_bytes
         {
             if outgoing.keep && !channel.live && channel.is_confirming() {
-                return Ok(channel.keep_for_later(outgoing, &mut self.core, waiter));
+                return Ok(channel.keep_for_later(&outgoing, &mut self.core, waiter));
             }
             self.core.gate.extend(waiter());
             return Ok(Accepted::Wait);

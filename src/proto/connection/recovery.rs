@@ -218,7 +218,7 @@ impl Connection {
     }
 
     fn rename_queue(&mut self, old: &ShortString, new: &ShortString, recovery: &mut Recovery) {
-        self.core.topology.rename_queue(old, new);
+        self.core.topology.rename_queue(old, new, self.epoch);
         for channel in self.channels.iter_mut() {
             channel.rename_queue(old, new);
         }

@@ -166,6 +166,71 @@ fn a_server_named_queue_takes_its_binding_and_consumer_to_its_new_name() {
     assert_eq!(renamed, Some((name("amq.gen-1"), name("amq.gen-2"))));
 }
 
+/// Through recovery, in which the queue is declared under this name.
+fn come_back(scripted: &mut Scripted, queue: &str) {
+    redial(scripted);
+    step(scripted, &method::channel::OpenOk {});
+    step(scripted, &declared(queue));
+    step(scripted, &method::queue::BindOk {});
+    scripted.receive(1, &method::channel::CloseOk {});
+}
+
+#[test]
+fn a_publish_that_waited_for_recovery_goes_to_the_queue_under_its_new_name() {
+    for keep in [false, true] {
+        let (mut scripted, consumer) = populated("", "amq.gen-1");
+        let once = name("amq.gen-1");
+        let outgoing = Outgoing { routing_key: once.as_short(), keep, ..message(&[]) };
+        let publish = |scripted: &mut Scripted| {
+            let (key, now) = (consumer.channel, || Time::ZERO);
+            scripted.connection.publish(key, &outgoing, now, &mut || Some(waiter(8))).unwrap()
+        };
+        lose(&mut scripted);
+        if !keep {
+            assert_eq!(publish(&mut scripted), Accepted::Wait);
+        }
+        come_back(&mut scripted, "amq.gen-2");
+        lose(&mut scripted);
+        if keep {
+            // What is kept has its key from now on.
+            assert_eq!(publish(&mut scripted), Accepted::Yes { tag: 1 });
+        }
+        come_back(&mut scripted, "amq.gen-3");
+        if !keep {
+            assert_eq!(publish(&mut scripted), Accepted::Yes { tag: 1 });
+        }
+        assert_eq!(published_to(&scripted.sent_bytes()), ["amq.gen-3"], "kept: {keep}");
+    }
+}
+
+#[test]
+fn a_request_made_before_the_recovery_names_the_queue_by_its_new_name() {
+    let (mut scripted, consumer) = populated("", "amq.gen-1");
+    lose(&mut scripted);
+    come_back(&mut scripted, "amq.gen-2");
+    scripted.sent();
+    scripted.request(consumer.channel, Request::PurgeQueue { name: name("amq.gen-1") });
+    let bytes = scripted.sent_bytes();
+    let frame = Decoder::new(4096).next(&bytes, &mut 0).unwrap().unwrap();
+    let Method::QueuePurge(purge) = Method::decode(&bytes[frame.payload]).unwrap() else {
+        panic!()
+    };
+    assert_eq!(purge.queue.to_str(), Ok("amq.gen-2"));
+}
+
+/// The routing keys of what was published.
+fn published_to(bytes: &[u8]) -> Vec<String> {
+    let (mut decoder, mut at, mut keys) = (Decoder::new(131_072), 0, Vec::new());
+    while let Some(frame) = decoder.next(bytes, &mut at).unwrap() {
+        if frame.kind == FrameKind::Method
+            && let Method::BasicPublish(publish) = Method::decode(&bytes[frame.payload]).unwrap()
+        {
+            keys.push(publish.routing_key.to_string());
+        }
+    }
+    keys
+}
+
 #[test]
 fn an_entity_that_is_refused_is_reported_by_name_and_the_others_recover() {
     let (mut scripted, consumer) = populated("inbox", "inbox");
