@@ -248,7 +248,8 @@ impl<S: ConnState> Conn<S> {
     /// told by [`Conn::left_over`].
     ///
     /// It succeeds also when the connection is dead already, or when the broker does not answer
-    /// within the deadline: in the end it is closed.
+    /// within [`Policy::close_timeout`](crate::fsm::supervisor::Policy::close_timeout) (5 s by
+    /// itself, and never longer than a call may take): in the end it is closed.
     #[rustfmt::skip]
     pub fn close(self) -> Closing // needs an owned `Conn`: `let conn = conn.close().await?;`
     where

@@ -99,7 +99,8 @@ pub struct Config {
     pub while_blocked: Hold,
     /// When and how a lost connection is dialled again: backoff, circuit breaker, how often. By
     /// itself it reconnects for ever, at once and then with growing waits up to 5 s; see
-    /// [the reasons](Policy::default).
+    /// [the reasons](Policy::default). How long an attempt may take is for
+    /// [`connection_timeout`](Config::connection_timeout) to say alone.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub recovery: Policy,
     /// What calls do while a lost connection is being recovered, unless the call says otherwise: those

@@ -25,7 +25,8 @@ pub(super) fn settings(config: &Config) -> Settings {
             // The driver keeps that deadline itself, since it knows what was tried until then: this
             // one is for what it cannot interrupt.
             connect_timeout: Some(config.connection_timeout.saturating_add(BACKSTOP)),
-            close_timeout: config.call_timeout,
+            // The closing handshake is a call too.
+            close_timeout: config.recovery.close_timeout.min(config.call_timeout),
             ..config.recovery.clone()
         },
     }

@@ -96,11 +96,6 @@ impl Proxy {
     pub(crate) fn cut_next(&self, cuts: impl IntoIterator<Item = Cut>) {
         self.control.cuts.lock().expect("nobody panics").extend(cuts);
     }
-
-    /// Cuts that no connection has come for yet.
-    pub(crate) fn cuts_to_come(&self) -> usize {
-        self.control.cuts.lock().expect("nobody panics").len()
-    }
 }
 
 impl Drop for Proxy {
