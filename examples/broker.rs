@@ -9,8 +9,8 @@
 //! free port on this machine, without `--user` the user is `guest`. With `--store` what is durable
 //! outlives it. At the end, connections are told and drained.
 //!
-//! Meanwhile it takes commands that are known from `rabbitmqctl`, one per line of its input; `help`
-//! lists them.
+//! Meanwhile it takes commands that are known from `rabbitmqctl`, one per line of its input, with
+//! what `rabbitmqctl` says where one is refused; `help` lists them.
 
 use std::{error::Error, time::Duration};
 
@@ -29,12 +29,14 @@ const COMMANDS: &str = "\
 list_connections
 close_connection NUMBER [REASON]       the number is the one that list_connections shows
 close_all_connections [REASON]
-list_queues [VHOST]
-list_exchanges [VHOST]
-list_bindings [VHOST]
-list_consumers [VHOST]
-add_user NAME PASSWORD [CONFIGURE WRITE READ]     regular expressions
-delete_queue NAME [VHOST]
+list_vhosts
+list_users
+list_queues [-p VHOST]
+list_exchanges [-p VHOST]
+list_bindings [-p VHOST]
+list_consumers [-p VHOST]
+delete_queue NAME [-p VHOST]
+add_user NAME PASSWORD [CONFIGURE WRITE READ]     regular expressions; without them it may do all
 set_memory_alarm on|off                publishers are blocked, and released
 status
 stop";
@@ -67,6 +69,14 @@ async fn run() -> Result {
     let broker = broker.drain();
     println!("stopping; {} connections are told", broker.connection_count());
     let broker = broker.stopped(Duration::from_secs(5)).await;
+    for vhost in broker.vhosts() {
+        for queue in broker.queues(&vhost).iter().filter(|queue| queue.ready > 0) {
+            println!(
+                "{} messages remained in queue '{}' in vhost '{vhost}'",
+                queue.ready, queue.name
+            );
+        }
+    }
     println!("stopped; {} connections did not answer", broker.cut());
     Ok(())
 }
@@ -154,53 +164,71 @@ async fn obey(broker: &Broker<Listening>) {
             [] => {}
             ["stop"] => return,
             words => match command(broker, words) {
+                Ok(answer) if answer.is_empty() => {}
                 Ok(answer) => println!("{answer}"),
-                Err(error) => println!("error: {error}"),
+                Err(error) => println!("Error: {error}"),
             },
         }
     }
     std::future::pending().await
 }
 
+/// The virtual host that was asked for; `rabbitmqctl` wants `-p` before it.
+fn vhost(broker: &Broker<Listening>, given: &[&str]) -> Result<String> {
+    let name = match given {
+        [] => "/",
+        ["-p" | "--vhost", name] | [name] => name,
+        other => return Err(format!("{} is too much", other.join(" ")).into()),
+    };
+    match broker.vhosts().iter().any(|vhost| vhost == name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("Virtual host '{name}' does not exist").into()),
+    }
+}
+
 fn command(broker: &Broker<Listening>, words: &[&str]) -> Result<String> {
     let faults = broker.faults();
-    let vhost = |given: &[&str]| given.first().copied().unwrap_or("/").to_owned();
+    let vhost = |given: &[&str]| vhost(broker, given);
     Ok(match words {
         ["help"] => COMMANDS.to_owned(),
-        ["list_connections"] => lines(broker.connections().iter().enumerate().map(|(n, found)| {
+        ["list_connections"] => lines(broker.connections().iter().map(|found| {
+            let (id, user, vhost, channels) =
+                (found.id, &found.user, &found.vhost, found.channels.len());
             let state = if found.blocked { "blocked" } else { "running" };
-            format!("{n} {} {} {} channels {state}", found.user, found.vhost, found.channels.len())
+            format!("{id} {user} {vhost} {channels} channels {state}")
         })),
         ["close_connection", number, reason @ ..] => {
-            let connections = broker.connections();
-            let found = connections.get(number.parse::<usize>()?).ok_or("no such connection")?;
-            let text = format!("CONNECTION_FORCED - {}", reason.join(" "));
-            let text = text.trim_start_matches("CONNECTION_FORCED - ");
-            faults.close_connection(found.id, ReplyCode::CONNECTION_FORCED, text);
-            "closed".to_owned()
+            let mut connections = broker.connections().into_iter();
+            let found = connections.find(|found| found.id.to_string() == *number);
+            let found = found.ok_or_else(|| format!("There is no connection {number}"))?;
+            faults.close_connection(found.id, ReplyCode::CONNECTION_FORCED, &reason.join(" "));
+            format!("Closed connection {number}")
         }
         ["close_all_connections", reason @ ..] => {
+            let count = broker.connections().len();
             faults.close_connections(ReplyCode::CONNECTION_FORCED, &reason.join(" "));
-            "closed".to_owned()
+            format!("Closed {count} connections")
         }
-        ["list_queues", given @ ..] => lines(broker.queues(&vhost(given)).iter().map(|queue| {
+        ["list_vhosts"] => lines(broker.vhosts().into_iter()),
+        ["list_users"] => lines(broker.users().into_iter()),
+        ["list_queues", given @ ..] => lines(broker.queues(&vhost(given)?).iter().map(|queue| {
             let (consumers, unacked) = (queue.consumers.len(), queue.unacked);
             let (name, kind, ready) = (&queue.name, queue.kind, queue.ready);
             format!("{name} {kind} {ready} ready {unacked} unacked {consumers} consumers")
         })),
         ["list_exchanges", given @ ..] => lines(
             broker
-                .exchanges(&vhost(given))
+                .exchanges(&vhost(given)?)
                 .iter()
                 .map(|found| format!("{} {}", found.name, found.kind)),
         ),
         ["list_bindings", given @ ..] => {
-            lines(broker.bindings(&vhost(given)).iter().map(|found| {
+            lines(broker.bindings(&vhost(given)?).iter().map(|found| {
                 format!("{} {} {}", found.source, found.destination, found.routing_key)
             }))
         }
         ["list_consumers", given @ ..] => {
-            let queues = broker.queues(&vhost(given));
+            let queues = broker.queues(&vhost(given)?);
             lines(queues.iter().flat_map(|queue| {
                 queue.consumers.iter().map(|consumer| {
                     let (tag, prefetch) = (&consumer.tag, consumer.prefetch);
@@ -208,35 +236,38 @@ fn command(broker: &Broker<Listening>, words: &[&str]) -> Result<String> {
                 })
             }))
         }
-        ["add_user", name, password] => {
-            faults.add_user(name, password, Permissions::all());
-            "added".to_owned()
-        }
-        ["add_user", name, password, configure, write, read] => {
-            let permissions = Permissions::all()
-                .configure(Names::matching(configure)?)
-                .write(Names::matching(write)?)
-                .read(Names::matching(read)?);
+        ["add_user", name, password, rights @ ..] => {
+            if broker.users().iter().any(|user| user == name) {
+                return Err(format!("User \"{name}\" already exists").into());
+            }
+            let permissions = match rights {
+                [] => Permissions::all(),
+                [configure, write, read] => Permissions::all()
+                    .configure(Names::matching(configure)?)
+                    .write(Names::matching(write)?)
+                    .read(Names::matching(read)?),
+                _ => return Err("permissions are three: configure, write, read".into()),
+            };
             faults.add_user(name, password, permissions);
-            "added".to_owned()
+            format!("Added user \"{name}\"")
         }
-        ["delete_queue", name, given @ ..] => match faults.delete_queue(&vhost(given), name) {
-            true => "deleted".to_owned(),
-            false => return Err("no such queue".into()),
+        ["delete_queue", name, given @ ..] => match faults.delete_queue(&vhost(given)?, name) {
+            true => format!("Queue '{name}' was deleted"),
+            false => return Err("Queue not found".into()),
         },
         ["set_memory_alarm", "on"] => {
             faults.block();
-            "raised".to_owned()
+            "Memory alarm is on".to_owned()
         }
         ["set_memory_alarm", "off"] => {
             faults.unblock();
-            "cleared".to_owned()
+            "Memory alarm is off".to_owned()
         }
         ["status"] => {
             let counts = broker.counts();
             format!("{} octets in messages\n{counts:#?}", broker.stored())
         }
-        other => return Err(format!("{} is unknown; try help", other.join(" ")).into()),
+        other => return Err(format!("Command '{}' not found; try help", other.join(" ")).into()),
     })
 }
 

@@ -84,8 +84,52 @@ async fn it_serves_on_every_address_obeys_its_input_and_drains_when_interrupted(
     assert!(listed.contains('2'), "{listed}");
 
     running.interrupt()?;
+    let remained = "2 messages remained in queue 'seen' in vhost '/'";
+    assert!(lines.any(|line| line == remained), "what it drops is said");
     assert!(lines.any(|line| line.starts_with("stopped")), "it says so");
     assert!(running.ends()?.success(), "with its input still open");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_commands_answer_as_rabbitmqctl_does() -> Outcome {
+    let arguments = ["--user", "ada:engine", "--vhost", "shop"];
+    let (mut running, mut lines) = Running::start(&arguments)?;
+    lines.next().ok_or("it ended")?;
+    let uri: Uri = lines.next().ok_or("it ended")?.parse()?;
+    let config = hopmq::Config::from(uri).without_recovery();
+    let conn = Conn::new(config).connect().await?;
+    let chan = conn.open_channel().await?;
+    chan.declare(Queue::classic("inbox")).await?;
+    let mut input = running.0.stdin.take().ok_or("no input")?;
+    for (command, answer) in [
+        ("list_vhosts", "/\nshop"),
+        ("list_users", "ada"),
+        ("list_queues", "inbox classic 0 ready 0 unacked 0 consumers"),
+        ("list_queues -p nowhere", "Error: Virtual host 'nowhere' does not exist"),
+        ("list_bindings nowhere", "Error: Virtual host 'nowhere' does not exist"),
+        ("add_user ada countess", "Error: User \"ada\" already exists"),
+        ("add_user bob builder ^$ .* .*", "Added user \"bob\""),
+        ("list_users", "ada\nbob"),
+        ("delete_queue outbox", "Error: Queue not found"),
+        ("delete_queue inbox -p /", "Queue 'inbox' was deleted"),
+        ("set_memory_alarm on", "Memory alarm is on"),
+        ("set_memory_alarm off", "Memory alarm is off"),
+        ("frobnicate", "Error: Command 'frobnicate' not found; try help"),
+        ("list_connections", "1 ada / 1 channels running"),
+        ("close_connection 7 bye", "Error: There is no connection 7"),
+        ("close_connection 1 bye", "Closed connection 1"),
+        ("close_all_connections", "Closed 0 connections"),
+    ] {
+        writeln!(input, "{command}")?;
+        for line in answer.lines() {
+            assert_eq!(lines.next().as_deref(), Some(line), "{command}");
+        }
+    }
+    let why = conn.closed().await;
+    assert!(why.to_string().contains("CONNECTION_FORCED - bye"), "{why}");
+    writeln!(input, "stop")?;
+    assert!(running.ends()?.success());
     Ok(())
 }
 
@@ -95,7 +139,9 @@ fn it_says_what_it_takes() -> Outcome {
     let mut child = Command::new(program()?).arg("--help").stdout(Stdio::piped()).spawn()?;
     child.stdout.take().ok_or("no output")?.read_to_string(&mut help)?;
     assert!(child.wait()?.success());
-    for option in ["--listen", "--tls-listen", "--user", "--vhost", "list_queues", "add_user"] {
+    for option in
+        ["--listen", "--tls-listen", "--user", "--vhost", "--store", "list_queues", "add_user"]
+    {
         assert!(help.contains(option), "{option} is missing:\n{help}");
     }
     Ok(())

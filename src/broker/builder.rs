@@ -138,9 +138,16 @@ impl Builder {
     /// again, as redelivered. Feature `durable`.
     ///
     /// Binding it reads the file, and blocks for as long as that takes; dropping it writes what is
-    /// left. Two brokers cannot share a file. A torn write is cut off; a file that was damaged in
-    /// its midst is refused when the broker is bound. Consumer offsets of streams are the
-    /// clients', and the number of deliveries that a quorum queue has counted begins anew.
+    /// left. Two brokers cannot share a file. Consumer offsets of streams are the clients', and the
+    /// number of deliveries that a quorum queue has counted begins anew.
+    ///
+    /// What is confirmed together is stored together, with two `fsync`s, in two phases: whatever a
+    /// crash or a power cut tears was not confirmed, and is cut off when the file is opened. That
+    /// goes for a tail that is missing and for one of garbage, too, where nothing confirmed was in
+    /// it. Where something that was confirmed cannot be read (all of it is compared with its
+    /// checksums), nothing is served: binding fails with [`StoreError::Damaged`](super::StoreError),
+    /// which says what to do. While the disk takes nothing, [`Event::NotStored`](super::Event) is
+    /// announced once a second, and confirms wait.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {

@@ -192,6 +192,22 @@ impl<S: BrokerState> Broker<S> {
         self.holding().shared.with(None, |core, _| core.inspect_connections())
     }
 
+    /// The virtual hosts, in the order in which they were added; `/` is the first.
+    pub fn vhosts(&self) -> Vec<String>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, _| core.inspect_vhosts())
+    }
+
+    /// The names of the users, in order.
+    pub fn users(&self) -> Vec<String>
+    where
+        Self: HoldsState,
+    {
+        self.holding().shared.with(None, |core, _| core.inspect_users())
+    }
+
     /// Octets that all messages take, waiting and unsettled ones.
     pub fn stored(&self) -> usize
     where

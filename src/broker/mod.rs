@@ -97,6 +97,8 @@ pub use state::{
     BrokerState, CanListen, Draining, HoldsState, IsDraining, IsListening, IsServing, IsStopped,
     Listening, Stopped, Unbound,
 };
+#[cfg(feature = "durable")]
+pub use store::StoreError;
 #[cfg(feature = "tls")]
 pub use tls::ServerTls;
 pub use transition::{NotBound, Opening, Port, Stopping};
@@ -109,6 +111,13 @@ use port::Scheme;
 /// Names a connection for as long as the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(core::ConnId);
+
+/// As a number, the first connection's being 1.
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0.fmt(f)
+    }
+}
 
 /// A broker, in the state `S`.
 ///

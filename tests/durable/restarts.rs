@@ -1,8 +1,16 @@
 //! One broker after another on the same file.
 
-use std::{fs, io::Write, time::Duration};
+use std::{
+    error::Error,
+    fs,
+    io::{self, Write},
+    time::Duration,
+};
 
-use hopmq::{Exchange, Message, Queue};
+use hopmq::{
+    Exchange, Message, Queue,
+    broker::{Broker, StoreError},
+};
 
 use crate::{File, Result, broker, connect};
 
@@ -136,7 +144,7 @@ async fn two_brokers_cannot_share_a_file_and_a_stopped_one_leaves_it() -> Result
     let file = File::new();
     let first = broker(&file).await?;
     let refused = broker(&file).await.unwrap_err();
-    assert_eq!(refused.to_string(), "the store cannot be used");
+    assert!(matches!(why(&refused), Some(StoreError::InUse)), "{refused:?}");
     let stopped = first.drain().stopped(Duration::from_secs(5)).await;
     let second = broker(&file).await?;
     drop(second);
@@ -144,36 +152,61 @@ async fn two_brokers_cannot_share_a_file_and_a_stopped_one_leaves_it() -> Result
     Ok(())
 }
 
-/// What a crash leaves behind the last commit: octets that nobody was told of.
+#[allow(clippy::borrowed_box)] // It is what the tests have.
+fn why(error: &Box<dyn Error>) -> Option<&StoreError> {
+    error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+}
+
+/// Where the disk itself is torn is in the unit tests of the store.
 #[tokio::test]
-async fn a_torn_tail_is_cut_and_a_file_that_is_no_store_is_refused() -> Result {
+async fn a_torn_tail_is_cut_and_what_is_damaged_or_no_store_is_refused_in_words() -> Result {
     let file = File::new();
     let first = broker(&file).await?;
     let (_conn, chan) = connect(&first.uri()).await?;
     let inbox = chan.declare(Queue::classic("inbox")).await?;
-    for _ in 0..100 {
+    for _ in 0..20 {
         let default = Exchange::default_exchange();
         chan.publish(&default, &inbox, vec![1; 10_000]).await?.await?;
     }
     // As a crash leaves it: nothing was closed.
     let crashed = fs::read(&file.0)?;
     drop(first);
-    for garbage in [1, 511, 4096, 1_000_003] {
-        fs::write(&file.0, &crashed)?;
-        let mut tail = fs::OpenOptions::new().append(true).open(&file.0)?;
-        tail.write_all(&vec![0xa5; garbage])?;
-        drop(tail);
-        let again = broker(&file).await?;
-        assert_eq!(again.queue_depth("/", "inbox"), Some(100), "{garbage} octets of garbage");
-    }
-    let whole = fs::read(&file.0)?;
-    for length in [whole.len() / 2, 100_000, 4096, 100] {
-        fs::write(&file.0, &whole[..length])?;
-        assert!(broker(&file).await.is_err(), "cut to {length} octets");
+    let closed = fs::read(&file.0)?;
+    for whole in [&crashed, &closed] {
+        for garbage in [1, 4096, 1_000_003] {
+            fs::write(&file.0, whole)?;
+            let mut tail = fs::OpenOptions::new().append(true).open(&file.0)?;
+            tail.write_all(&vec![0xa5; garbage])?;
+            drop(tail);
+            let again = broker(&file).await?;
+            assert_eq!(again.queue_depth("/", "inbox"), Some(20), "{garbage} octets of garbage");
+        }
+        fs::write(&file.0, &whole[..whole.len() - 1])?;
+        assert_eq!(broker(&file).await?.queue_depth("/", "inbox"), Some(20), "cut by an octet");
+        fs::write(&file.0, &whole[..100_000])?;
+        let refused = broker(&file).await.unwrap_err();
+        assert!(matches!(why(&refused), Some(StoreError::Damaged { .. })), "{refused:?}");
     }
     fs::write(&file.0, vec![0xa5; 100_000])?;
-    assert!(broker(&file).await.is_err());
-    fs::write(&file.0, &whole)?;
-    assert_eq!(broker(&file).await?.queue_depth("/", "inbox"), Some(100));
+    let refused = broker(&file).await.unwrap_err();
+    assert!(matches!(why(&refused), Some(StoreError::NotAStore)), "{refused:?}");
+    fs::write(&file.0, &closed)?;
+    assert_eq!(broker(&file).await?.queue_depth("/", "inbox"), Some(20));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_is_made_in_an_empty_file_and_leaves_nothing_beside_itself() -> Result {
+    let file = File::new();
+    let folder = file.0.with_extension("folder");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join("store");
+    drop(Broker::builder().durable(&path).bind("127.0.0.1:0").await?);
+    fs::write(&path, "")?;
+    drop(Broker::builder().durable(&path).bind("127.0.0.1:0").await?);
+    let names: Vec<_> =
+        fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    fs::remove_dir_all(folder)?;
     Ok(())
 }

@@ -119,6 +119,16 @@ impl Core {
             .collect()
     }
 
+    /// The virtual hosts, in the order in which they were added.
+    pub(crate) fn inspect_vhosts(&self) -> Vec<String> {
+        self.vhosts.iter().map(|vhost| vhost.name.to_string()).collect()
+    }
+
+    /// The users, by name.
+    pub(crate) fn inspect_users(&self) -> Vec<String> {
+        self.users.keys().map(Name::to_string).collect()
+    }
+
     /// Octets that all messages take.
     pub(crate) fn stored(&self) -> usize {
         self.stored
