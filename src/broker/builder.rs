@@ -105,8 +105,11 @@ impl Builder {
         self
     }
 
-    /// Closes channels with 406 that leave a delivery unsettled for longer (RabbitMQ's
-    /// `consumer_timeout`); 30 minutes by default, and none for ever.
+    /// Ends what leaves a delivery unsettled for longer (RabbitMQ's `consumer_timeout`); 30 minutes
+    /// by default, and none for ever. As in RabbitMQ since 4.3, a consumer of a quorum queue is
+    /// cancelled, and its delivery returns uncounted, if its client heeds `consumer_cancel_notify`;
+    /// else the channel closes with 406. RabbitMQ no longer looks after other queues: here their
+    /// channels close with 406, too, as they do in RabbitMQ up to 4.2.
     pub fn acknowledgement_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.limits.acknowledgement = timeout.into();
         self

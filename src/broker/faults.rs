@@ -104,7 +104,8 @@ impl Faults {
         self.shared.with(None, |core, _| core.mischief.nack_publishes = count);
     }
 
-    /// Raises the memory alarm: connections that publish are told so and no longer read.
+    /// Raises the memory alarm: connections that publish are told so and no longer read. Those that
+    /// have published are told at once, where RabbitMQ waits until they publish again.
     pub fn block(&self) {
         self.shared.with(None, |core, _| core.set_alarm(true));
         self.shared.ring_all();

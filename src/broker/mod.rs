@@ -25,6 +25,9 @@
 //! | deleting a quorum queue if unused, or if empty | `... not supported by quorum queues` |
 //! | consuming a quorum queue or a stream on a channel with a global prefetch | `... does not support global qos` |
 //!
+//! Where RabbitMQ hangs up without a word (limits that are not as proposed, methods that do not
+//! exist), it says with connection.close what was wrong.
+//!
 //! Exchange types and queue types that need a plugin are unknown to it, as they are to a RabbitMQ
 //! without that plugin.
 //!

@@ -2,7 +2,7 @@
 //! queues and exchanges.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
 };
 
@@ -28,6 +28,14 @@ use regex_lite::Regex;
 pub struct Permissions {
     vhosts: Option<BTreeSet<String>>,
     configure: Names,
+    write: Names,
+    read: Names,
+    topics: BTreeMap<String, Topics>,
+}
+
+/// What may be written to a topic exchange and read from it, by routing key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Topics {
     write: Names,
     read: Names,
 }
@@ -82,7 +90,13 @@ pub(super) enum Access {
 impl Permissions {
     /// Everything everywhere.
     pub fn all() -> Self {
-        Permissions { vhosts: None, configure: Names::All, write: Names::All, read: Names::All }
+        Permissions {
+            vhosts: None,
+            configure: Names::All,
+            write: Names::All,
+            read: Names::All,
+            topics: BTreeMap::new(),
+        }
     }
 
     /// Only these virtual hosts.
@@ -109,6 +123,23 @@ impl Permissions {
         self
     }
 
+    /// Publishes to this topic exchange only with such routing keys, and binds queues and exchanges
+    /// to it only with such keys, as `rabbitmqctl set_topic_permissions` has it. Without limits for
+    /// exchanges that are not named.
+    ///
+    /// ```
+    /// use hopmq::broker::{Names, Permissions};
+    ///
+    /// # fn main() -> Result<(), hopmq::broker::PatternError> {
+    /// let shop = Permissions::all().topics("events", Names::matching("^shop\\.")?, Names::All);
+    /// # let _ = shop;
+    /// # Ok(()) }
+    /// ```
+    pub fn topics(mut self, exchange: impl Into<String>, write: Names, read: Names) -> Self {
+        self.topics.insert(exchange.into(), Topics { write, read });
+        self
+    }
+
     pub(super) fn opens(&self, vhost: &[u8]) -> bool {
         self.vhosts
             .as_ref()
@@ -117,7 +148,16 @@ impl Permissions {
 
     /// Whether nothing in an open virtual host is forbidden.
     pub(super) fn is_unlimited(&self) -> bool {
-        [&self.configure, &self.write, &self.read].into_iter().all(|names| *names == Names::All)
+        let mut names = [&self.configure, &self.write, &self.read].into_iter();
+        self.topics.is_empty() && names.all(|names| *names == Names::All)
+    }
+
+    pub(super) fn allows_topic(&self, access: Access, exchange: &[u8], key: &[u8]) -> bool {
+        let mut named = self.topics.iter().filter(|(name, _)| name.as_bytes() == exchange);
+        named.all(|(_, topics)| match access {
+            Access::Write => topics.write.contains(key),
+            Access::Read | Access::Configure => topics.read.contains(key),
+        })
     }
 
     pub(super) fn allows(&self, access: Access, name: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use hopmq::{
     },
 };
 
-use crate::raw::{Raw, short};
+use crate::raw::{Raw, arguments, short};
 
 async fn confirming() -> (Broker<Listening>, Raw) {
     let broker = Broker::bind("127.0.0.1:0").await.unwrap();
@@ -215,6 +215,25 @@ async fn an_overdue_acknowledgement_closes_the_channel_and_the_delivery_goes_bac
     raw.channel_closes(1, 406, text).await;
     raw.open_channel(1).await;
     assert!(raw.get(1, "q", true).await.unwrap().redelivered());
+}
+
+#[tokio::test]
+async fn an_overdue_consumer_of_a_quorum_queue_is_cancelled_and_its_delivery_returns_uncounted() {
+    let timeout = Duration::from_millis(200);
+    let broker =
+        Broker::builder().acknowledgement_timeout(timeout).bind("127.0.0.1:0").await.unwrap();
+    let mut raw = Raw::connect(&broker).await;
+    let arguments = arguments([("x-queue-type", "quorum"), ("x-dead-letter-exchange", "")]);
+    raw.declare(1, "q", &arguments).await;
+    raw.publish(1, "", "q", b"slow").await;
+    raw.consume(1, "q", "c", false).await;
+    assert_eq!(raw.content().await.tag(), 1);
+    raw.expect(1, basic::Cancel { consumer_tag: short("c"), no_wait: true }).await;
+    let again = raw.get(1, "q", true).await.unwrap();
+    assert!(again.redelivered());
+    // Settling it late says nothing, and the channel goes on.
+    raw.ack(1, 1, false).await;
+    assert!(raw.get(1, "q", true).await.is_none());
 }
 
 #[tokio::test]

@@ -90,6 +90,25 @@ async fn configure_write_and_read_are_told_apart() {
 }
 
 #[tokio::test]
+async fn topics_are_told_apart_by_their_routing_keys() {
+    let permissions =
+        Permissions::all().topics("amq.topic", Names::matching("^mine").unwrap(), Names::None);
+    let broker = Broker::builder()
+        .user_with("limited", "secret", permissions)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut raw = Raw::dial(&broker).await.tuned_as(b"\0limited\0secret", 0).await;
+    raw.open_channel(1).await;
+    raw.publish(1, "amq.topic", "mine.own", b"").await;
+    raw.publish(1, "amq.direct", "other", b"").await;
+    raw.publish(1, "amq.topic", "other", b"").await;
+    let text = "ACCESS_REFUSED - write access to topic 'other' in exchange 'amq.topic' in vhost '/' \
+                refused for user 'limited'";
+    raw.channel_closes(1, 403, text).await;
+}
+
+#[tokio::test]
 async fn the_address_carries_the_first_users_credentials() {
     let broker = Broker::builder()
         .user("a/b", "p@ss:word")

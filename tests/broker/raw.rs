@@ -110,8 +110,10 @@ impl Raw {
     pub(crate) async fn tuned_as(mut self, response: &[u8], heartbeat: u16) -> Raw {
         self.write(&PROTOCOL_HEADER).await;
         self.start_ok(response).await;
-        assert!(matches!(self.method().await.method(), Method::ConnectionTune(_)));
-        let tune_ok = connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat };
+        let tune = self.method().await;
+        let Method::ConnectionTune(tune) = tune.method() else { panic!("{tune:?}") };
+        let connection::Tune { channel_max, frame_max, .. } = tune;
+        let tune_ok = connection::TuneOk { channel_max, frame_max, heartbeat };
         self.send(0, &tune_ok).await;
         self.send(0, &connection::Open { virtual_host: short("/") }).await;
         self.expect(0, connection::OpenOk {}).await;
@@ -120,6 +122,11 @@ impl Raw {
 
     /// Awaits connection.start and logs in.
     pub(crate) async fn start_ok(&mut self, response: &[u8]) {
+        self.start_ok_with("PLAIN", response).await;
+    }
+
+    /// Awaits connection.start and answers it with this mechanism.
+    pub(crate) async fn start_ok_with(&mut self, mechanism: &str, response: &[u8]) {
         assert!(matches!(self.method().await.method(), Method::ConnectionStart(_)));
         let capabilities = [
             "consumer_cancel_notify",
@@ -133,7 +140,7 @@ impl Raw {
             FieldTable::new().with("capabilities", Value::Table(capabilities)).unwrap().encode();
         let start_ok = connection::StartOk {
             client_properties: RawTable::new(&properties),
-            mechanism: short("PLAIN"),
+            mechanism: short(mechanism),
             response,
             locale: short("en_US"),
         };

@@ -2,7 +2,7 @@
 //! and was not told about.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct Channel {
     pub(crate) last_tag: u64,
     /// Deliveries that wait to be settled.
     pub(crate) unacked: BTreeMap<u64, Unacked>,
+    /// Deliveries that were taken back since they were overdue: settling them says nothing.
+    pub(crate) reclaimed: BTreeSet<u64>,
     /// The prefetch that new consumers get.
     pub(crate) prefetch: u16,
     /// The prefetch of all consumers together; none is no limit.
@@ -32,6 +34,8 @@ pub(crate) struct Channel {
     /// The name that an empty queue name stands for (AMQP 0-9-1, queue domain).
     pub(crate) last_queue: Name,
     pub(crate) reply_consumer: Option<ReplyConsumer>,
+    /// The address of the reply consumer before: answers to it are dropped.
+    pub(crate) reply_address_before: Option<Name>,
     /// Consumers that wait for the global prefetch.
     pub(crate) parked: Vec<(QueueId, ConsumerId)>,
 }
@@ -143,7 +147,12 @@ pub(crate) enum Settle {
     Ack,
     Requeue,
     Reject,
+    /// The broker takes it back: it returns to its queue, and that is not counted as a failure.
+    Reclaim,
 }
+
+/// So many overdue deliveries are remembered per channel.
+const MOST_RECLAIMED: usize = 4096;
 
 impl Channel {
     /// Takes the deliveries that a tag settles: one, or with `multiple` all up to it, where zero
@@ -152,17 +161,32 @@ impl Channel {
         if !multiple {
             return match self.unacked.remove(&tag) {
                 Some(one) => Ok(Collected::One(tag, one)),
+                None if self.reclaimed.remove(&tag) => Ok(Collected::Many(BTreeMap::new())),
                 None => Err(unknown_tag(tag)),
             };
         }
         if tag == 0 {
+            self.reclaimed.clear();
             return Ok(Collected::Many(std::mem::take(&mut self.unacked)));
         }
-        if !self.unacked.contains_key(&tag) {
+        if !self.unacked.contains_key(&tag) && !self.reclaimed.contains(&tag) {
             return Err(unknown_tag(tag));
+        }
+        if !self.reclaimed.is_empty() {
+            self.reclaimed = self.reclaimed.split_off(&(tag + 1));
         }
         let later = self.unacked.split_off(&(tag + 1));
         Ok(Collected::Many(std::mem::replace(&mut self.unacked, later)))
+    }
+
+    /// Takes back a delivery that is overdue.
+    pub(crate) fn reclaim(&mut self, tag: u64) -> Option<Unacked> {
+        let one = self.unacked.remove(&tag)?;
+        self.reclaimed.insert(tag);
+        if self.reclaimed.len() > MOST_RECLAIMED {
+            self.reclaimed.pop_first();
+        }
+        Some(one)
     }
 
     /// Whether the global prefetch leaves room.

@@ -147,6 +147,7 @@ impl Core {
             true => self.named_queue(at, ShortStr::empty())?,
             false => name,
         };
+        self.assert_any_access(at.conn, "queue", &name)?;
         let id = self.find_queue(at.conn, &name)?;
         self.touch(id, now);
         let (messages, consumers) = self.counts(id, now);
@@ -154,7 +155,7 @@ impl Core {
     }
 
     fn declare_reply_address(&mut self, at: At, name: Name) -> Result<(Name, u32, u32), Refusal> {
-        if name != ANY_ADDRESS && !self.reply_addresses.contains_key(&name) {
+        if name != ANY_ADDRESS && !self.is_consumed(&name) {
             let vhost = self.vhost_of(at.conn)?.name.clone();
             return Err(Refusal::not_found(queue_entity(&name, &vhost)));
         }

@@ -343,18 +343,26 @@ fn read(log: &Log, offset: u64, filter: Option<&Filter>) -> Option<Parcel> {
     let header = Value::I64(i64::try_from(offset).unwrap_or(i64::MAX));
     let properties = Some(message.stream_properties(header));
     let message = Arc::clone(message);
-    let entry = Entry { place: offset, message, expires: None, redelivered: false, returns: 0 };
+    let entry = Entry {
+        place: offset,
+        message,
+        expires: None,
+        redelivered: false,
+        returns: 0,
+        reclaims: 0,
+    };
     Some(Parcel { entry, properties, of_stream: true })
 }
 
 /// What a quorum queue adds to the headers of a message that came back.
 fn delivery_properties(queue: &Queue, entry: &Entry) -> Option<Bytes> {
-    if queue.settings.kind != QueueKind::Quorum || entry.returns == 0 {
+    let acquired = i64::from(entry.returns) + i64::from(entry.reclaims);
+    if queue.settings.kind != QueueKind::Quorum || acquired == 0 {
         return None;
     }
-    let count = Value::I64(i64::from(entry.returns));
-    let added = [("x-delivery-count", count.clone()), ("x-acquired-count", count)];
-    Some(entry.message.properties_with(added))
+    let counts = [("x-delivery-count", i64::from(entry.returns)), ("x-acquired-count", acquired)];
+    let added = counts.into_iter().filter(|(_, count)| *count > 0);
+    Some(entry.message.properties_with(added.map(|(name, count)| (name, Value::I64(count)))))
 }
 
 /// Sends a message to a consumer, and keeps it until it is settled.

@@ -377,7 +377,14 @@ impl Core {
             .map(|at| Time::ZERO + std::time::Duration::from_millis(at.saturating_sub(origin)));
         queue.expiring |= expires.is_some();
         // A consumer may have had it before: nobody knows any more.
-        queue.ready.restore(Entry { place, message, expires, redelivered: true, returns: 0 });
+        queue.ready.restore(Entry {
+            place,
+            message,
+            expires,
+            redelivered: true,
+            returns: 0,
+            reclaims: 0,
+        });
         self.arm(id);
         Ok(())
     }

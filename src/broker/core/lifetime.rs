@@ -1,13 +1,15 @@
 //! How long messages and queues last: expiry, length limits, unused queues.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    At, Core, Message, Refusal,
+    At, Core, Message, Name, Refusal,
+    arguments::QueueKind,
+    channel::Settle,
     dead_letter::{Dead, Reason},
     deadline,
     peer::Slot,
-    queue::{Queue, QueueId},
+    queue::{ConsumerId, Queue, QueueId},
 };
 use crate::{broker::event::Budget, fsm::Time, wire::MethodId};
 
@@ -87,7 +89,8 @@ impl Core {
         }
     }
 
-    /// Closes channels with deliveries that were not settled in time
+    /// Ends what has not settled its deliveries in time: a consumer of a quorum queue, where its
+    /// client heeds cancellations, and the whole channel otherwise
     /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
     fn end_overdue(&mut self, now: Time) {
         self.overdue = None;
@@ -96,26 +99,63 @@ impl Core {
         for (conn, peer) in &self.peers {
             for (number, slot) in &peer.channels {
                 let Slot::Open(channel) = slot else { continue };
+                let mut tags = Vec::new();
                 // Tags are given in order, so the first is the oldest.
-                let Some(oldest) = channel.unacked.values().next() else { continue };
-                let due = deadline(oldest.since, timeout);
-                if due <= now {
-                    late.push(At { conn: *conn, channel: *number });
-                } else {
-                    self.overdue = self.overdue.into_iter().chain([due]).min();
+                for (tag, one) in &channel.unacked {
+                    let due = deadline(one.since, timeout);
+                    if due > now {
+                        self.overdue = self.overdue.into_iter().chain([due]).min();
+                        break;
+                    }
+                    tags.push(*tag);
+                }
+                if !tags.is_empty() {
+                    late.push((At { conn: *conn, channel: *number }, tags));
                 }
             }
         }
-        for at in late {
-            let refusal = Refusal::precondition(format_args!(
-                "delivery acknowledgement on channel {} timed out. Timeout value used: {} ms. This \
-                 timeout value can be configured, see consumers doc guide to learn more",
-                at.channel,
-                timeout.as_millis()
-            ))
-            .for_budget(Budget::AcknowledgementTime);
-            self.refuse(at, refusal, MethodId::default(), now);
+        for (at, tags) in late {
+            match self.consumers_of(at, &tags) {
+                Some(consumers) => self.end_consumers(at, consumers, &tags, now),
+                None => {
+                    let refusal = overdue(at.channel, timeout);
+                    self.refuse(at, refusal, MethodId::default(), now);
+                }
+            }
         }
+    }
+
+    /// Those to which deliveries were made, where cancelling them is enough.
+    fn consumers_of(&self, at: At, tags: &[u64]) -> Option<BTreeMap<(QueueId, ConsumerId), Name>> {
+        let peer = self.peers.get(&at.conn)?;
+        let Slot::Open(channel) = peer.channels.get(&at.channel)? else { return None };
+        let of_tag = |tag| {
+            let one = channel.unacked.get(tag)?;
+            let queue = self.queues.get(&one.queue)?;
+            let id = one.consumer?;
+            let consumer = queue.consumers.get(id)?;
+            let quorum = queue.settings.kind == QueueKind::Quorum;
+            quorum.then(|| ((one.queue, id), consumer.tag.clone()))
+        };
+        peer.heeds_cancel().then(|| tags.iter().map(of_tag).collect())?
+    }
+
+    /// Cancels consumers and takes their overdue deliveries back.
+    fn end_consumers(
+        &mut self,
+        at: At,
+        consumers: BTreeMap<(QueueId, ConsumerId), Name>,
+        tags: &[u64],
+        now: Time,
+    ) {
+        for ((queue, consumer), tag) in consumers {
+            self.notify_cancel(at, &tag);
+            self.remove_consumer(queue, consumer, now);
+        }
+        let Ok(channel) = self.channel(at) else { return };
+        let taken = tags.iter().filter_map(|tag| Some((*tag, channel.reclaim(*tag)?))).collect();
+        self.settle_all(at, Settle::Reclaim, taken, now);
+        self.settle_dead(now);
     }
 
     /// Notes that a queue was used.
@@ -176,4 +216,13 @@ impl Core {
     pub(super) fn release(&mut self, message: &Arc<Message>) {
         self.stored = self.stored.saturating_sub(message.cost());
     }
+}
+
+fn overdue(channel: u16, timeout: Duration) -> Refusal {
+    Refusal::precondition(format_args!(
+        "delivery acknowledgement on channel {channel} timed out. Timeout value used: {} ms. This \
+         timeout value can be configured, see consumers doc guide to learn more",
+        timeout.as_millis()
+    ))
+    .for_budget(Budget::AcknowledgementTime)
 }

@@ -53,6 +53,13 @@ pub(crate) struct Peer {
     confirming: BTreeSet<u16>,
 }
 
+impl Peer {
+    /// Whether it understands that the broker cancels its consumers.
+    pub(super) fn heeds_cancel(&self) -> bool {
+        self.cancel_notify
+    }
+}
+
 /// A channel number in use.
 #[derive(Clone, Debug)]
 pub(crate) enum Slot {
@@ -234,8 +241,9 @@ impl Core {
         peer.confirming.remove(&at.channel);
         let (connection, number) = (ConnectionId(at.conn), at.channel);
         self.journal.note(Event::ChannelClosed { connection, channel: number });
-        if let Some(reply) = channel.reply_consumer.take() {
-            self.reply_addresses.remove(&reply.address);
+        let reply = channel.reply_consumer.take().map(|reply| reply.address);
+        for address in [reply, channel.reply_address_before.take()].into_iter().flatten() {
+            self.reply_addresses.remove(&address);
         }
         let mut touched = BTreeSet::new();
         for (queue, consumer) in std::mem::take(&mut channel.consumers).into_values() {

@@ -36,7 +36,9 @@ impl Core {
         }
         self.check_size(content.body.len())?;
         if self.peers.get(&at.conn).is_some_and(|peer| peer.permissions.is_some()) {
-            self.assert_exchange(at.conn, Access::Write, &Name::from(method.exchange))?;
+            let (exchange, key) = (Name::from(method.exchange), method.routing_key.as_bytes());
+            self.assert_exchange(at.conn, Access::Write, &exchange)?;
+            self.assert_topic(at.conn, Access::Write, &exchange, key)?;
         }
         let exchange = self.publishable(at, method.exchange.as_bytes())?;
         let message = Arc::new(self.message(at, exchange, method, content)?);

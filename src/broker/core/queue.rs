@@ -57,8 +57,10 @@ pub(crate) struct Entry {
     pub(crate) message: Arc<Message>,
     pub(crate) expires: Option<Time>,
     pub(crate) redelivered: bool,
-    /// How often it came back, which quorum queues count and limit.
+    /// How often it failed and came back, which quorum queues count and limit.
     pub(crate) returns: u32,
+    /// How often it came back without that being counted.
+    pub(crate) reclaims: u16,
 }
 
 /// The messages that wait, by priority, each lane in the order of publishing.
@@ -99,7 +101,14 @@ impl Ready {
     /// Returns its place.
     pub(crate) fn publish(&mut self, message: Arc<Message>, expires: Option<Time>) -> u64 {
         let redelivered = message.facts.redelivered;
-        let entry = Entry { place: self.next_place, message, expires, redelivered, returns: 0 };
+        let entry = Entry {
+            place: self.next_place,
+            message,
+            expires,
+            redelivered,
+            returns: 0,
+            reclaims: 0,
+        };
         self.next_place += 1;
         self.count_in(&entry);
         if let Some(lane) = self.lane(entry.message.facts.priority) {
@@ -246,6 +255,10 @@ impl Consumers {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    pub(crate) fn get(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.all.get(&id)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {

@@ -43,7 +43,8 @@ impl Core {
         };
         match channel.reply_consumer.take_if(|reply| reply.tag == *tag) {
             Some(reply) => {
-                self.reply_addresses.remove(&reply.address);
+                let before = channel.reply_address_before.replace(reply.address);
+                before.map(|address| self.reply_addresses.remove(&address));
                 true
             }
             None => false,
@@ -73,9 +74,16 @@ impl Core {
         }
     }
 
-    /// Delivers a reply that was published to the default exchange. Tells whether the address
-    /// was one, alive or not: RabbitMQ does not return replies that came too late as unroutable
-    /// only while their address is alive.
+    /// Whether an address stands for a consumer.
+    pub(super) fn is_consumed(&mut self, address: &Name) -> bool {
+        let Some(&at) = self.reply_addresses.get(address) else { return false };
+        let consumer = self.channel(at).ok().and_then(|channel| channel.reply_consumer.as_ref());
+        consumer.is_some_and(|reply| reply.address == *address)
+    }
+
+    /// Delivers a reply that was published to the default exchange. Tells whether the address is
+    /// that of a channel: RabbitMQ drops what comes after the consumer was cancelled, and returns
+    /// it as unroutable once the channel is gone.
     pub(super) fn deliver_reply(&mut self, message: &Arc<Message>) -> bool {
         if !message.exchange.is_empty() || !is_address(&message.routing_key) {
             return false;
@@ -86,8 +94,9 @@ impl Core {
         let Ok(channel) = self.channel(at) else {
             return false;
         };
-        let Some(reply) = &channel.reply_consumer else {
-            return false;
+        let consumer = channel.reply_consumer.as_ref();
+        let Some(reply) = consumer.filter(|reply| reply.address == message.routing_key) else {
+            return true;
         };
         let consumer = reply.tag.clone();
         channel.last_tag += 1;

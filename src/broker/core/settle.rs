@@ -6,7 +6,7 @@ use super::{
     At, Core, Refusal, Reply,
     channel::{Collected, Mode, Settle, Unacked},
     dead_letter::{Dead, Reason},
-    queue::QueueId,
+    queue::{Entry, Queue, QueueId},
 };
 use crate::{fsm::Time, wire::method::basic};
 
@@ -18,7 +18,8 @@ impl Core {
 
     /// basic.nack
     pub(crate) fn nack(&mut self, at: At, method: &basic::Nack, now: Time) -> Result<(), Refusal> {
-        let how = requeue_or_reject(method.requeue);
+        // As RabbitMQ sees it since 4.3, only basic.reject says that processing failed.
+        let how = if method.requeue { Settle::Reclaim } else { Settle::Reject };
         self.settle(at, how, method.delivery_tag, method.multiple, now)
     }
 
@@ -29,7 +30,7 @@ impl Core {
         method: &basic::Reject,
         now: Time,
     ) -> Result<(), Refusal> {
-        let how = requeue_or_reject(method.requeue);
+        let how = if method.requeue { Settle::Requeue } else { Settle::Reject };
         self.settle(at, how, method.delivery_tag, false, now)
     }
 
@@ -47,7 +48,7 @@ impl Core {
         let taken = std::mem::take(&mut self.channel(at)?.unacked);
         // RabbitMQ's queues are processes of their own: its answer overtakes the deliveries.
         self.answer(at, no_wait, Reply::RecoverOk);
-        self.settle_all(at, Settle::Requeue, taken.into_iter().collect(), now);
+        self.settle_all(at, Settle::Reclaim, taken.into_iter().collect(), now);
         self.settle_dead(now);
         Ok(())
     }
@@ -114,6 +115,7 @@ impl Core {
         }
         match how {
             Settle::Requeue => self.requeue(one, now),
+            Settle::Reclaim => self.reclaim(one, now),
             Settle::Ack | Settle::Reject => self.let_go(one, how),
         }
         parked
@@ -139,25 +141,42 @@ impl Core {
         }
     }
 
-    /// Returns a delivery to its place in its queue, or gives it up where it returned too often.
+    /// Returns a delivery to its place in its queue, or gives it up where it failed too often.
     pub(super) fn requeue(&mut self, one: Unacked, now: Time) {
-        if one.of_stream {
-            return self.let_go(one, Settle::Ack);
-        }
-        let Some(queue) = self.queues.get_mut(&one.queue) else {
-            return self.release(&one.entry.message);
-        };
-        queue.unacked = queue.unacked.saturating_sub(1);
-        let mut entry = one.entry;
-        entry.redelivered = true;
+        let id = one.queue;
+        let Some((queue, mut entry)) = self.take_back(one) else { return };
         entry.returns += 1;
         let limit = queue.settings.delivery_limit;
         if limit.is_some_and(|limit| entry.returns > limit) {
-            self.dead.push_back(Dead::of_entry(one.queue, entry, Reason::DeliveryLimit));
+            self.dead.push_back(Dead::of_entry(id, entry, Reason::DeliveryLimit));
             return;
         }
         queue.ready.requeue(entry);
-        self.trim(one.queue, now);
+        self.trim(id, now);
+    }
+
+    /// Returns a delivery to its place in its queue, as one that did not fail.
+    fn reclaim(&mut self, one: Unacked, now: Time) {
+        let id = one.queue;
+        let Some((queue, mut entry)) = self.take_back(one) else { return };
+        entry.reclaims = entry.reclaims.saturating_add(1);
+        queue.ready.requeue(entry);
+        self.trim(id, now);
+    }
+
+    /// The delivery as its queue gets it back, where there is one that wants it.
+    fn take_back(&mut self, one: Unacked) -> Option<(&mut Queue, Entry)> {
+        if one.of_stream {
+            self.let_go(one, Settle::Ack);
+            return None;
+        }
+        if !self.queues.contains_key(&one.queue) {
+            self.release(&one.entry.message);
+            return None;
+        }
+        let queue = self.queues.get_mut(&one.queue)?;
+        queue.unacked = queue.unacked.saturating_sub(1);
+        Some((queue, Entry { redelivered: true, ..one.entry }))
     }
 
     fn resume(&mut self, at: At, parked: bool, queues: impl Iterator<Item = QueueId>, now: Time) {
@@ -169,8 +188,4 @@ impl Core {
             self.unpark(parked, now);
         }
     }
-}
-
-const fn requeue_or_reject(requeue: bool) -> Settle {
-    if requeue { Settle::Requeue } else { Settle::Reject }
 }

@@ -198,10 +198,10 @@ pub(crate) fn start_of(
             }
             None => Err(invalid()),
         },
-        value => value
-            .as_i64()
-            .and_then(|offset| u64::try_from(offset).ok())
-            .map(Start::Offset)
-            .ok_or_else(invalid),
+        // Before the first there is nothing.
+        value => match value.as_i64() {
+            Some(offset) => Ok(Start::Offset(u64::try_from(offset).unwrap_or(0))),
+            None => Err(invalid()),
+        },
     }
 }

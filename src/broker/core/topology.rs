@@ -28,13 +28,17 @@ impl Core {
         let name = clean(method.exchange);
         if method.passive {
             refuse_default(&name)?;
+            self.assert_any_access(at.conn, "exchange", &name)?;
             find_exchange(self.vhost_of(at.conn)?, &name)?;
         } else {
             let kind = ExchangeKind::read(method.kind.as_bytes())?;
             refuse_default(&name)?;
             self.assert_exchange(at.conn, Access::Configure, &name)?;
             let arguments = decode(method.arguments)?;
-            if let Some(Value::LongString(alternate)) = arguments.get("alternate-exchange") {
+            let new = !self.vhost_of(at.conn)?.exchanges.contains_key(&name);
+            if let (true, Some(Value::LongString(alternate))) =
+                (new, arguments.get("alternate-exchange"))
+            {
                 self.assert_exchange(at.conn, Access::Read, &name)?;
                 self.assert_exchange(at.conn, Access::Write, &Name::shared(alternate.clone()))?;
             }
@@ -320,6 +324,7 @@ impl Core {
         self.assert_queue(conn, Access::Write, &name)?;
         refuse_default(source)?;
         self.assert_exchange(conn, Access::Read, source)?;
+        self.assert_topic(conn, Access::Read, source, key.as_bytes())?;
         let arguments = decode(arguments)?;
         if !add && !self.vhost_of(conn)?.queues.contains_key(&name) {
             return Ok(());
@@ -341,6 +346,7 @@ impl Core {
         refuse_default(&destination)?;
         refuse_default(source)?;
         self.assert_exchange(conn, Access::Read, source)?;
+        self.assert_topic(conn, Access::Read, source, key.as_bytes())?;
         let arguments = decode(arguments)?;
         let vhost = self.vhost_of(conn)?;
         if add {

@@ -116,7 +116,7 @@ impl Session {
             return Err(unexpected("expected method frame, got non method frame instead"));
         }
         let payload = block.get(frame.payload.clone()).unwrap_or_default();
-        let method = Method::decode(payload).map_err(|error| bad_method(&error))?;
+        let method = Method::decode(payload).map_err(|error| bad_method(&error, payload))?;
         let Method::ChannelOpen(_) = method else {
             return Err(Hard::new(
                 ReplyCode::CHANNEL_ERROR,
@@ -147,7 +147,7 @@ impl Session {
         payload: Bytes,
         now: Time,
     ) -> Result<(), Hard> {
-        let method = Method::decode(&payload).map_err(|error| bad_method(&error))?;
+        let method = Method::decode(&payload).map_err(|error| bad_method(&error, &payload))?;
         if core.mischief.cut_before == Some(method.id()) {
             core.mischief.cut_before = None;
             self.cut();

@@ -13,6 +13,7 @@ mod handshake;
 #[cfg(test)]
 mod hostile;
 mod outgoing;
+mod refused;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -27,12 +28,10 @@ use crate::{
         event::{Budget, Ending, Event},
     },
     fsm::Time,
-    wire::{
-        Decoder, FrameError, FrameKind, Method, MethodError, MethodFrame, MethodId, ReplyCode,
-        encode, method,
-    },
+    wire::{Decoder, FrameKind, Method, MethodFrame, MethodId, ReplyCode, encode, method},
 };
 use assembly::Assembly;
+use refused::{bad_frame, bad_method, out_of_place, unexpected};
 
 /// What the broker proposes and tells about itself to every client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,7 +200,8 @@ impl Session {
                 }
                 Err(error) => {
                     // The stream has lost its frames: nothing after this can be read.
-                    self.fail(core, bad_frame(&error), now);
+                    let rest = block.get(at..).unwrap_or_default();
+                    self.fail(core, bad_frame(&error, rest), now);
                     self.decoder = Decoder::new(FIRST_FRAME_MAX);
                     return block.len();
                 }
@@ -333,13 +333,13 @@ impl Session {
                     self.on_connection(core, payload, now)
                 }
                 _ if self.phase == Phase::Closing => Ok(()),
-                kind => Err(unexpected(format_args!("type {}, all octets", kind.octet()))),
+                _ => Err(out_of_place(&frame, block)),
             };
         }
         match self.phase {
             Phase::Open if core.is_open(self.conn) => self.on_channel(core, frame, block, now),
             Phase::Open | Phase::Closing => Ok(()),
-            _ => Err(unexpected("a frame of a channel before connection.open")),
+            _ => Err(out_of_place(&frame, block)),
         }
     }
 
@@ -371,7 +371,7 @@ impl Session {
         let method = match Method::decode(payload) {
             Ok(method) => method,
             Err(_) if self.phase == Phase::Closing => return Ok(()),
-            Err(error) => return Err(bad_method(&error)),
+            Err(error) => return Err(bad_method(&error, payload)),
         };
         match (self.phase, method) {
             (Phase::Closing, Method::ConnectionCloseOk(_)) => self.phase = Phase::Closed,
@@ -441,24 +441,5 @@ impl Session {
 
     fn at(&self, channel: u16) -> At {
         At { conn: self.conn, channel }
-    }
-}
-
-fn unexpected(what: impl std::fmt::Display) -> Hard {
-    Hard::new(ReplyCode::UNEXPECTED_FRAME, what, NO_METHOD)
-}
-
-fn bad_frame(error: &FrameError) -> Hard {
-    Hard::new(ReplyCode::FRAME_ERROR, error, NO_METHOD)
-}
-
-fn bad_method(error: &MethodError) -> Hard {
-    match error {
-        MethodError::Unknown(id) => {
-            Hard::new(ReplyCode::COMMAND_INVALID, format_args!("unimplemented method {id}"), *id)
-        }
-        error => {
-            Hard::new(ReplyCode::FRAME_ERROR, format_args!("cannot decode: {error}"), NO_METHOD)
-        }
     }
 }

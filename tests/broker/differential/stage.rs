@@ -1,18 +1,23 @@
 //! Where a script is played: connections to one broker, and the transcript of all it answers.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use hopmq::wire::{
-    ContentHeader, FieldTable, FrameKind, Method, MethodFrame, Properties, RawTable, Value,
+    ContentHeader, FieldTable, FrameKind, Method, MethodFrame, PROTOCOL_HEADER, Properties,
+    RawTable, Value,
     method::{basic, channel, exchange, queue},
 };
 
 use crate::raw::{Raw, RawFrame, short};
 
-/// A script: what it is called, the first version whose answers it holds for, and what it does.
+/// A script: what it is called, the first version whose answers it holds for and the first one for
+/// which it no longer does, and what it does.
 pub(crate) struct Script {
     pub(crate) name: &'static str,
     pub(crate) since: (u32, u32),
+    pub(crate) before: (u32, u32),
+    /// RabbitMQ hangs up in the end and does not say why; we say it.
+    pub(crate) silent: bool,
     pub(crate) play: fn(Stage) -> Play,
 }
 
@@ -31,10 +36,18 @@ pub(crate) struct Stage {
     transcript: Vec<String>,
     /// Generated names in the order of their appearance.
     generated: Vec<String>,
+    /// Who logs in, and with which heartbeat.
+    user: &'static str,
+    heartbeat: u16,
+    /// Raises the broker's memory alarm, or clears it.
+    alarm: Alarm,
 }
 
+/// Raises a broker's memory alarm, or clears it.
+pub(crate) type Alarm = Arc<dyn Fn(bool) + Send + Sync>;
+
 impl Stage {
-    pub(crate) fn new(host: String, name: &'static str, quiet: Duration) -> Self {
+    pub(crate) fn new(host: String, name: &'static str, quiet: Duration, alarm: Alarm) -> Self {
         Stage {
             host,
             name,
@@ -43,6 +56,9 @@ impl Stage {
             other: None,
             transcript: Vec::new(),
             generated: Vec::new(),
+            user: "guest",
+            heartbeat: 0,
+            alarm,
         }
     }
 
@@ -70,6 +86,38 @@ impl Stage {
     /// Goes back to the first connection, and notes what came there meanwhile.
     pub(crate) async fn first(&mut self) {
         self.second().await;
+        self.listen().await;
+    }
+
+    /// Logs in as another user from here on, whose password is its name.
+    pub(crate) fn log_in_as(&mut self, user: &'static str) {
+        self.raw = None;
+        self.user = user;
+    }
+
+    /// Asks for a heartbeat from the next connection on, and sends none itself.
+    pub(crate) fn ask_for_heartbeats(&mut self, seconds: u16) {
+        self.heartbeat = seconds;
+    }
+
+    /// Raises the broker's memory alarm, or clears it, and notes what comes of that.
+    pub(crate) async fn alarm(&mut self, raised: bool) {
+        let alarm = Arc::clone(&self.alarm);
+        tokio::task::spawn_blocking(move || alarm(raised)).await.unwrap();
+        self.listen().await;
+    }
+
+    /// A generated name, in the order of their appearance.
+    pub(crate) fn generated(&self, index: usize) -> &str {
+        &self.generated[index]
+    }
+
+    /// A socket on which nothing but the protocol header and connection.start-ok was said.
+    pub(crate) async fn greet(&mut self, mechanism: &str, response: &[u8]) {
+        let mut raw = Raw::dial_address(&self.host).await;
+        raw.write(&PROTOCOL_HEADER).await;
+        raw.start_ok_with(mechanism, response).await;
+        self.raw = Some(raw);
         self.listen().await;
     }
 
@@ -324,7 +372,9 @@ impl Stage {
 
     async fn raw(&mut self) -> &mut Raw {
         if self.raw.is_none() {
-            let mut raw = Raw::dial_address(&self.host).await.log_in().await;
+            let response = format!("\0{user}\0{user}", user = self.user);
+            let raw = Raw::dial_address(&self.host).await;
+            let mut raw = raw.tuned_as(response.as_bytes(), self.heartbeat).await;
             raw.open_channel(1).await;
             self.raw = Some(raw);
         }
@@ -335,7 +385,7 @@ impl Stage {
 /// The version that a broker says it has.
 pub(crate) async fn version_of(host: &str) -> (u32, u32) {
     let mut raw = Raw::dial_address(host).await;
-    raw.write(&hopmq::wire::PROTOCOL_HEADER).await;
+    raw.write(&PROTOCOL_HEADER).await;
     let start = raw.method().await;
     let Method::ConnectionStart(start) = start.method() else { panic!("{start:?}") };
     let version = start.server_properties.get("version").unwrap().unwrap();

@@ -196,6 +196,33 @@ fn publishing() -> Vec<Script> {
 /// Content that is not as it must be (AMQP 0-9-1 section 2.3.5.2).
 fn frames() -> Vec<Script> {
     vec![
+        script!("frame-too-large", |s| {
+            // Only its header, and so much that a reader which waits for all of it says so.
+            s.frames(&[1, 0, 1, 0x00, 0x10, 0x00, 0x00]).await;
+            s.wait(Duration::from_millis(500)).await;
+        }),
+        script!("frame-of-an-unknown-type", |s| {
+            s.frames(&[9, 0, 1, 0, 0, 0, 1, b'x', 0xCE]).await;
+        }),
+        script!("frame-without-its-end", |s| {
+            s.frames(&[1, 0, 1, 0, 0, 0, 4, 0, 20, 0, 20, 0xCD, 0, 0, 0]).await;
+        }),
+        script!("unknown-class", in silence, |s| {
+            s.frames(&[1, 0, 1, 0, 0, 0, 4, 0, 99, 0, 1, 0xCE]).await;
+        }),
+        script!("unknown-method", in silence, |s| {
+            s.frames(&[1, 0, 1, 0, 0, 0, 4, 0, 60, 0, 99, 0xCE]).await;
+        }),
+        script!("method-cut-short", |s| {
+            s.frames(&[1, 0, 1, 0, 0, 0, 6, 0, 60, 0, 80, 0, 0, 0xCE]).await;
+        }),
+        script!("body-on-connection", |s| {
+            s.frames(&[3, 0, 0, 0, 0, 0, 1, b'x', 0xCE]).await;
+        }),
+        script!("heartbeat-on-channel", |s| {
+            s.frames(&[8, 0, 1, 0, 0, 0, 0, 0xCE]).await;
+            s.send(1, &channel::Flow { active: true }).await;
+        }),
         script!("body-without-header", |s| {
             let mut octets = publish_octets("", "x");
             octets.extend_from_slice(&[3, 0, 1, 0, 0, 0, 1, b'x', 0xCE]);

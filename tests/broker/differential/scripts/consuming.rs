@@ -89,6 +89,19 @@ fn settling() -> Vec<Script> {
             s.get("", false).await;
             s.delete("").await;
         }),
+        script!("quorum-returns-of-a-channel", since(4, 3), |s| {
+            s.queue("", quorum([("x-delivery-limit", 5i32.into())])).await;
+            s.publish("", &s.own(""), "1").await;
+            s.wait(Duration::from_millis(300)).await;
+            s.get("", false).await;
+            s.publish("hopmq.none", "", "").await;
+            s.get("", false).await;
+            s.nack(1, false, true).await;
+            s.get("", false).await;
+            s.send(1, &basic::Recover { requeue: true }).await;
+            s.get("", true).await;
+            s.delete("").await;
+        }),
     ]
 }
 
@@ -111,6 +124,29 @@ fn consumers() -> Vec<Script> {
             s.nack(5, false, true).await;
             s.send(1, &basic::Cancel { consumer_tag: short("c"), no_wait: false }).await;
             s.count("").await;
+            s.delete("").await;
+        }),
+        script!("prefetch-of-the-channel", |s| {
+            s.queue("", none()).await;
+            for body in ["1", "2", "3", "4", "5", "6"] {
+                s.publish("", &s.own(""), body).await;
+            }
+            s.qos(2, true).await;
+            // Each consumer has its own limit, too, which the next ones get.
+            s.qos(1, false).await;
+            s.consume("", "a", false, none()).await;
+            s.qos(0, false).await;
+            s.consume("", "b", false, none()).await;
+            s.ack(1, false).await;
+            s.ack(3, true).await;
+            s.qos(0, true).await;
+            s.nack(0, true, true).await;
+            s.delete("").await;
+        }),
+        script!("prefetch-of-the-channel-and-a-quorum-queue", |s| {
+            s.queue("", quorum([])).await;
+            s.qos(2, true).await;
+            s.consume("", "c", false, none()).await;
             s.delete("").await;
         }),
         script!("prefetch-size", |s| {
@@ -199,6 +235,41 @@ fn replies() -> Vec<Script> {
             s.consume_from(1, address, "r", true, false, none()).await;
             s.send(1, &basic::Cancel { consumer_tag: short("r"), no_wait: false }).await;
             s.consume_from(1, address, "r", true, false, none()).await;
+        }),
+        script!("reply", since(4, 3), |s| {
+            s.queue("", none()).await;
+            s.consume_from(1, "amq.rabbitmq.reply-to", "r", true, false, none()).await;
+            let asking = |reply_to: &str| Properties {
+                reply_to: ShortString::new(reply_to.to_owned()).ok(),
+                correlation_id: ShortString::new("7").ok(),
+                ..Properties::default()
+            };
+            let question = asking("amq.rabbitmq.reply-to");
+            s.publish_with("", &s.own(""), false, question.clone(), "question").await;
+            // The other side finds the address in the question, and may look whether it is there.
+            s.second().await;
+            s.get("", true).await;
+            let address = format!("amq.rabbitmq.reply-to.{}", s.generated(0));
+            let declare = method::queue::Declare {
+                queue: short(&address),
+                passive: true,
+                durable: false,
+                exclusive: false,
+                auto_delete: false,
+                no_wait: false,
+                arguments: RawTable::EMPTY,
+            };
+            s.send(1, &declare).await;
+            s.publish_with("", &address, true, asking("elsewhere"), "answer").await;
+            s.publish("", &address, "another").await;
+            s.first().await;
+            s.send(1, &basic::Cancel { consumer_tag: short("r"), no_wait: false }).await;
+            s.second().await;
+            s.publish_with("", &address, true, Properties::default(), "too late").await;
+            s.send(1, &declare).await;
+            s.first().await;
+            s.publish_with("", &s.own(""), false, question, "without a consumer").await;
+            s.delete("").await;
         }),
         script!("reply-to-nobody", |s| {
             let reply_to = ShortString::new("amq.rabbitmq.reply-to").ok();

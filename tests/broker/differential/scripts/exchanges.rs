@@ -194,6 +194,78 @@ pub(super) fn all() -> Vec<Script> {
             }
             s.delete_exchange(&x).await;
         }),
+        script!("direct-and-fanout-routing", |s| {
+            let (direct, fanout) = (s.own(".direct"), s.own(".fanout"));
+            s.exchange(&direct, "direct", none()).await;
+            s.exchange(&fanout, "fanout", none()).await;
+            for (queue, key) in [("a", "k"), ("b", "k"), ("c", "other"), ("d", "")] {
+                s.queue(queue, none()).await;
+                s.bind(&s.own(queue), &direct, key, none()).await;
+                s.bind(&s.own(queue), &fanout, key, none()).await;
+            }
+            for key in ["k", "other", "", "nowhere"] {
+                s.publish_with(&direct, key, true, Properties::default(), key).await;
+                s.publish_with(&fanout, key, true, Properties::default(), "all").await;
+            }
+            for queue in ["a", "b", "c", "d"] {
+                s.count(queue).await;
+                s.get(queue, true).await;
+                s.delete(queue).await;
+            }
+            s.publish_with(&fanout, "k", true, Properties::default(), "to nobody").await;
+            s.delete_exchange(&direct).await;
+            s.delete_exchange(&fanout).await;
+        }),
+        script!("between-exchanges", |s| {
+            let [topic, headers, fanout] = [".topic", ".headers", ".fanout"].map(|of| s.own(of));
+            s.exchange(&topic, "topic", none()).await;
+            s.exchange(&headers, "headers", none()).await;
+            s.exchange(&fanout, "fanout", none()).await;
+            s.queue("", none()).await;
+            s.send(1, &bind_exchange(&fanout, &topic, "a.#")).await;
+            s.send(1, &bind_exchange(&fanout, &topic, "a.#")).await;
+            s.send(1, &bind_exchange(&headers, &fanout, "")).await;
+            // A circle ends where a message was before.
+            s.send(1, &bind_exchange(&topic, &headers, "")).await;
+            s.bind(&s.own(""), &fanout, "", none()).await;
+            s.bind(&s.own(""), &headers, "", none()).await;
+            for key in ["a", "a.b", "b"] {
+                s.publish_with(&topic, key, true, Properties::default(), key).await;
+            }
+            for _ in 0..3 {
+                s.get("", true).await;
+            }
+            let unbind = exchange::Unbind {
+                destination: short(&fanout),
+                source: short(&topic),
+                routing_key: short("a.#"),
+                no_wait: false,
+                arguments: RawTable::EMPTY,
+            };
+            s.send(1, &unbind).await;
+            s.send(1, &unbind).await;
+            s.publish_with(&topic, "a", true, Properties::default(), "nowhere").await;
+            s.delete("").await;
+            for exchange in [topic, headers, fanout] {
+                s.delete_exchange(&exchange).await;
+            }
+        }),
+        script!("alternates-in-a-row", |s| {
+            let [first, second, third] = [".1", ".2", ".3"].map(|of| s.own(of));
+            let alternate = |to: &str| table([("alternate-exchange", text(to))]);
+            s.exchange(&first, "direct", alternate(&second)).await;
+            s.exchange(&second, "topic", alternate(&third)).await;
+            s.exchange(&third, "direct", alternate(&first)).await;
+            s.queue("", none()).await;
+            s.bind(&s.own(""), &third, "k", none()).await;
+            s.publish_with(&first, "k", true, Properties::default(), "through three").await;
+            s.publish_with(&first, "none", true, Properties::default(), "in a circle").await;
+            s.get("", true).await;
+            s.delete("").await;
+            for exchange in [first, second, third] {
+                s.delete_exchange(&exchange).await;
+            }
+        }),
         script!("alternates", |s| {
             let (x, alternate) = (s.own(".x"), s.own(".alternate"));
             s.exchange(&x, "direct", table([("alternate-exchange", text(&alternate))])).await;

@@ -3,28 +3,60 @@
 mod channels;
 mod consuming;
 mod exchanges;
+mod handshakes;
 mod lifetimes;
+mod limits;
+mod permissions;
 mod queues;
 
 use super::stage::{Script, Stage};
 
-/// All of them.
+/// Those for a broker with its defaults.
 pub(crate) fn all() -> Vec<Script> {
-    [channels::all(), consuming::all(), exchanges::all(), lifetimes::all(), queues::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        channels::all(),
+        consuming::all(),
+        exchanges::all(),
+        handshakes::all(),
+        lifetimes::all(),
+        queues::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-/// A script for every version, or `since` one.
+/// Those for a broker with users and limits of its own.
+pub(crate) fn configured() -> Vec<Script> {
+    [limits::all(), permissions::all()].into_iter().flatten().collect()
+}
+
+/// Those that raise an alarm, which holds back everybody.
+pub(crate) fn alarming() -> Vec<Script> {
+    limits::alarming()
+}
+
+/// A script for every version, `since` one, or `before` one; or one to which RabbitMQ answers `in
+/// silence`.
 macro_rules! script {
     ($name:literal, |$stage:ident| $body:block) => {
-        script!($name, since (3, 10), |$stage| $body)
+        script!($name, (3, 10), (u32::MAX, 0), false, |$stage| $body)
     };
     ($name:literal, since $since:expr, |$stage:ident| $body:block) => {
+        script!($name, $since, (u32::MAX, 0), false, |$stage| $body)
+    };
+    ($name:literal, before $before:expr, |$stage:ident| $body:block) => {
+        script!($name, (3, 10), $before, false, |$stage| $body)
+    };
+    ($name:literal, in silence, |$stage:ident| $body:block) => {
+        script!($name, (3, 10), (u32::MAX, 0), true, |$stage| $body)
+    };
+    ($name:literal, $since:expr, $before:expr, $silent:expr, |$stage:ident| $body:block) => {
         $crate::differential::stage::Script {
             name: $name,
             since: $since,
+            before: $before,
+            silent: $silent,
             play: |mut $stage: $crate::differential::stage::Stage| {
                 Box::pin(async move {
                     $body

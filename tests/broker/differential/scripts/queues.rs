@@ -218,6 +218,36 @@ pub(super) fn all() -> Vec<Script> {
             s.nack(5, false, true).await;
             s.delete("").await;
         }),
+        script!("stream-offsets", since(4, 3), |s| {
+            s.queue("", stream()).await;
+            let name = s.own("");
+            s.publish("", &name, "zero").await;
+            s.wait(Duration::from_millis(1_500)).await;
+            s.publish("", &name, "one").await;
+            s.qos(10, false).await;
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            let offsets = [
+                ("next", text("next")),
+                ("last", text("last")),
+                ("first", text("first")),
+                ("number", 1i32.into()),
+                ("beyond", 9i32.into()),
+                ("hour", text("1h")),
+                ("now", Value::Timestamp(now.as_secs() + 60)),
+                ("past", Value::Timestamp(now.as_secs() - 3_600)),
+                ("negative", (-1i32).into()),
+            ];
+            for (tag, offset) in offsets {
+                s.qos(10, false).await;
+                s.consume("", tag, false, table([("x-stream-offset", offset)])).await;
+                let cancel = method::basic::Cancel { consumer_tag: short(tag), no_wait: false };
+                s.send(1, &cancel).await;
+            }
+            s.qos(10, false).await;
+            s.consume("", "next", false, table([("x-stream-offset", text("next"))])).await;
+            s.publish("", &name, "two").await;
+            s.delete("").await;
+        }),
         script!("stream-filter", since(4, 0), |s| {
             s.queue("", stream()).await;
             let name = s.own("");
