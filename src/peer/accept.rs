@@ -144,9 +144,13 @@ impl Acceptor {
         Ok(Admitted::Now(shared, room))
     }
 
+    /// Tells of a queue, before anything happens in it.
+    pub(super) fn told(&self, shared: &Shared) {
+        self.teller.tell(|| PeerEvent::Accepted { queue: shared.id, from: shared.peer.clone() });
+    }
+
     /// Puts a queue that is ready where it can be accepted.
     pub(super) fn ready(&self, shared: &Arc<Shared>, room: OwnedPermit<MessageQueue<Open>>) {
-        self.teller.tell(|| PeerEvent::Accepted { queue: shared.id, from: shared.peer.clone() });
         room.send(MessageQueue::opened(Arc::clone(shared)));
     }
 
@@ -250,6 +254,7 @@ async fn serve(
 ) {
     match way.open().await {
         Ok(session) => {
+            acceptor.told(&shared);
             acceptor.ready(&shared, room);
             drop(acceptor);
             carry(shared, way, session).await;

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{core::Frame, frame, shared::Shared};
 use crate::{
     chan::{Chan, Confirming},
-    config::Config,
+    config::{Config, Hold},
     confirm::Confirm,
     conn::{Conn, Connected},
     consumer::Consumer,
@@ -63,7 +63,9 @@ pub(super) struct Session {
 impl Way {
     /// Makes a session, each part with the configuration's deadlines.
     pub(super) async fn open(&self) -> Result<Session, Error> {
-        let conn = Conn::new(self.config.clone().without_recovery()).connect().await?;
+        // The queue has a recovery of its own, and what is held back is neither lost nor in the way.
+        let config = self.config.clone().without_recovery().while_blocked(Hold::Wait);
+        let conn = Conn::new(config).connect().await?;
         let chan = conn.open_channel().await?.confirm_select().await?;
         let queue = |name: &str| Queue::classic(name).expires(self.expiry);
         let inbound = chan.declare(queue(&self.inbound)).await?;
@@ -142,11 +144,12 @@ impl Session {
     /// Carries both ways until the queue has ended and that was said. Whether this side said it.
     async fn run(&mut self, shared: &Shared) -> Result<bool, Error> {
         let Session { conn, chan, default, outbound, consumer, .. } = self;
-        let outgoing = Outgoing { chan, default, outbound, shared };
-        match either(outgoing.run(), incoming(conn, consumer, shared)).await {
+        let outgoing = Outgoing { conn, chan, default, outbound, shared };
+        let incoming = either(incoming(conn, consumer, shared), alarms(conn, shared));
+        match either(outgoing.run(), incoming).await {
             Either::First(ended) => ended,
-            Either::Second(Err(failed)) => Err(failed),
-            Either::Second(Ok(never)) => match never {},
+            Either::Second(Either::First(Err(failed)) | Either::Second(Err(failed))) => Err(failed),
+            Either::Second(Either::First(Ok(never)) | Either::Second(Ok(never))) => match never {},
         }
         .map_err(|error| conn.close_reason().unwrap_or(error))
     }
@@ -166,6 +169,7 @@ impl Session {
 
 /// What this side says.
 struct Outgoing<'a> {
+    conn: &'a Conn<Connected>,
     chan: &'a Chan<Confirming>,
     default: &'a Exchange<DefaultExchange>,
     outbound: &'a Queue<Classic>,
@@ -189,9 +193,7 @@ impl Outgoing<'_> {
                 let is_message = message.is_some();
                 said_last = matches!(frame, Frame::Bye | Frame::Abort);
                 let message = frame::wrap(frame, position, message);
-                let publish = self.chan.publish(self.default, self.outbound, message);
-                let patience = self.shared.settings.patience;
-                let confirm = publish.mandatory().within(patience).await?;
+                let confirm = self.publish(message).await?;
                 unanswered.push_back(Unanswered { confirm, is_message });
             }
             if self.shared.end().is_some() {
@@ -204,6 +206,19 @@ impl Outgoing<'_> {
                 return Ok(said_last);
             }
             self.wait(&mut unanswered).await?;
+        }
+    }
+
+    /// Publishes, however long the broker holds publishers back; once the queue has ended, only as
+    /// long as the other side counts as being there.
+    async fn publish(&self, message: Message) -> Result<Confirm, Error> {
+        let patience = self.shared.settings.patience;
+        loop {
+            let publish = self.chan.publish(self.default, self.outbound, message.clone());
+            match publish.mandatory().within(patience).await {
+                Err(_) if self.conn.block_reason().is_some() && self.shared.end().is_none() => {}
+                published => return Ok(published?),
+            }
         }
     }
 
@@ -226,6 +241,16 @@ impl Outgoing<'_> {
             work.as_mut().poll(cx).map(Ok)
         })
         .await
+    }
+}
+
+/// Tells when the broker holds publishers back, and when no longer. Ends only when it fails.
+async fn alarms(conn: &Conn<Connected>, shared: &Shared) -> Result<Infallible, Error> {
+    loop {
+        shared.blocked(conn.blocked().await?);
+        // Lost, it is blocked no more, and that is told as such.
+        conn.unblocked().await?;
+        shared.unblocked();
     }
 }
 

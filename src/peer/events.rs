@@ -72,6 +72,19 @@ pub enum PeerEvent {
         /// The queue.
         queue: QueueId,
     },
+    /// The broker between holds this side back (<https://www.rabbitmq.com/docs/connection-blocked>):
+    /// what is sent waits, as long as there is room. The queue stays open.
+    Blocked {
+        /// The queue.
+        queue: QueueId,
+        /// The broker's words.
+        reason: Arc<str>,
+    },
+    /// The broker between takes messages again.
+    Unblocked {
+        /// The queue.
+        queue: QueueId,
+    },
     /// A queue has ended.
     Disconnected {
         /// The queue.

@@ -81,7 +81,9 @@ impl Peer {
     }
 
     /// Listens at an embedded broker of this process: whoever reaches one of its ports, and may log
-    /// in there, can connect. It logs in itself as the broker's first user.
+    /// in there, can connect. It logs in itself as the broker's first user. Where the broker was bound
+    /// with TLS first, [`listen_at`](Peer::listen_at) its address with a configuration that trusts
+    /// its certificate.
     ///
     /// The broker's own [listeners](Broker::events) are then told, too, when this peer connects to
     /// another one, is refused, or a queue ends.
@@ -225,6 +227,8 @@ impl Connect<'_> {
             Admitted::Now(theirs, room) => {
                 let ours = self.side(hello.id);
                 in_process::welcome(&theirs, &ours);
+                ours.connected();
+                acceptor.told(&theirs);
                 tokio::spawn(in_process::carry(Arc::clone(&ours), Arc::clone(&theirs)));
                 acceptor.ready(&theirs, room);
                 Ok(MessageQueue::opened(ours))
@@ -247,11 +251,9 @@ impl Connect<'_> {
         connected: Result<MessageQueue<Open>, Refused>,
     ) -> Result<MessageQueue<Open>, Refused> {
         let Connect { peer, to } = self;
-        peer.teller.tell_both(match &connected {
-            Ok(queue) => PeerEvent::Connected { queue: queue.id(), to },
-            Err(reason) => PeerEvent::Refused { to, reason: reason.clone() },
-        });
-        connected
+        connected.inspect_err(|reason| {
+            peer.teller.tell_both(PeerEvent::Refused { to, reason: reason.clone() });
+        })
     }
 }
 
@@ -287,6 +289,8 @@ impl Calling {
         let welcomed = timeout_at(deadline, self.say_hello(&mut session));
         match either(welcomed, caller.closed()).await {
             Either::First(Ok(Ok(()))) => {
+                // Before anything happens in it.
+                self.shared.connected();
                 // Dropped where nobody takes it, which ends it.
                 let _ = caller.send(Ok(MessageQueue::opened(Arc::clone(&self.shared))));
                 carry(self.shared, self.way, session).await;

@@ -67,6 +67,27 @@
 //!   ([`Settings::patience`]), receives what had arrived, and gets back what was not confirmed. A
 //!   program that comes back opens another queue, and neither side's messages go on in that.
 //!
+//! # In which order
+//!
+//! What is to be done for a queue is done one thing at a time, in this order, by a task of its own
+//! that waits for nothing but work:
+//!
+//! * Messages go out in the order in which [`send`](MessageQueue::send) put them in, from whichever
+//!   handle, and are numbered so; they arrive, are received and are confirmed in that order, each
+//!   direction by itself.
+//! * Whoever has to wait does so in turn and is woken by what it waits for: who
+//!   [sends](MessageQueue::send) by room, who [receives](MessageQueue::receive) by a message, who
+//!   [accepts](Peer::accept) by a queue, all of them by the end. First come, first served.
+//! * [Events](Peer::events) of a queue come in the order of what happened: `Connected` or `Accepted`
+//!   first, `Sent` and `Arrived` by their numbers, `Arrived` before the message can be received,
+//!   `Disconnected` last.
+//! * Closing comes after what was sent before it: that goes out and is taken, then the queue counts
+//!   as closed, each [`Sent`] has its outcome, `Disconnected` is told, and
+//!   [`close`](MessageQueue::close) is done. Cut by force, what was confirmed stays so, and the rest
+//!   comes back to its sender, the oldest first.
+//! * Queues do not wait for each other, nor for a listener: a program that does not receive, a broker
+//!   that holds publishers back or events that nobody reads hold up their own queue alone.
+//!
 //! # What is bounded
 //!
 //! Each direction holds [`Settings::window_messages`] and [`Settings::window_bytes`] that the other
@@ -75,8 +96,9 @@
 //!
 //! # What is visible
 //!
-//! [`Peer::events`] tells of queues that are connected, accepted, refused, interrupted, resumed and
-//! ended, and of each message that was sent and that arrived.
+//! [`Peer::events`] tells of queues that are connected, accepted, refused, interrupted, resumed,
+//! held back by a broker that is short of memory or disk, and ended, and of each message that was
+//! sent and that arrived.
 
 #![cfg_attr(
     not(test),

@@ -1,7 +1,7 @@
 //! What the handles of a queue and the task that carries it share.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -153,9 +153,10 @@ impl Shared {
         }
         let (ticket, outcome) = oneshot::channel();
         let number = state.core.send(Held { message: message.clone(), ticket }, size);
+        // Events are told before others can change the queue, so that they come in its order.
+        self.teller.tell(|| PeerEvent::Sent { queue: self.id, number });
         drop(state);
         self.work.notify_one();
-        self.teller.tell(|| PeerEvent::Sent { queue: self.id, number });
         Ok(Some(Sent::new(outcome)))
     }
 
@@ -222,17 +223,15 @@ impl Shared {
     /// Takes a frame from the other side, with its message.
     pub(super) fn arrive(&self, frame: Frame, position: Position, message: Message) {
         let size = weight(&message);
-        let mut arrived = false;
+        self.lock().heard = Instant::now();
         self.change(|core| {
             core.receive(frame, position, size, || {
-                arrived = true;
+                if let Frame::Data { number } = frame {
+                    self.teller.tell(|| PeerEvent::Arrived { queue: self.id, number });
+                }
                 message
             })
         });
-        self.lock().heard = Instant::now();
-        if let (Frame::Data { number }, true) = (frame, arrived) {
-            self.teller.tell(|| PeerEvent::Arrived { queue: self.id, number });
-        }
     }
 
     /// The other side asks again whether anybody is there.
@@ -268,9 +267,30 @@ impl Shared {
         self.left.send_replace(true);
     }
 
+    /// Tells that there is a queue, of the side that connected.
+    pub(super) fn connected(&self) {
+        self.teller.tell_both(PeerEvent::Connected { queue: self.id, to: self.peer.clone() });
+    }
+
     pub(super) fn interrupted(&self, cause: Error) {
         self.lock().cause = Some(cause.clone());
-        self.teller.tell(|| PeerEvent::Interrupted { queue: self.id, cause });
+        self.tell_open(|| PeerEvent::Interrupted { queue: self.id, cause });
+    }
+
+    pub(super) fn blocked(&self, reason: Arc<str>) {
+        self.tell_open(|| PeerEvent::Blocked { queue: self.id, reason });
+    }
+
+    pub(super) fn unblocked(&self) {
+        self.tell_open(|| PeerEvent::Unblocked { queue: self.id });
+    }
+
+    /// Tells of a queue that has not ended.
+    fn tell_open(&self, event: impl FnOnce() -> PeerEvent) {
+        let state = self.lock();
+        if state.end.is_none() {
+            self.teller.tell(event);
+        }
     }
 
     pub(super) fn resumed(&self) {
@@ -278,7 +298,7 @@ impl Shared {
             core.rewind();
             Settled::default()
         });
-        self.teller.tell(|| PeerEvent::Resumed { queue: self.id });
+        self.tell_open(|| PeerEvent::Resumed { queue: self.id });
     }
 
     pub(super) fn failed_again(&self, cause: Error) {

@@ -150,4 +150,66 @@ mod own_nodes {
         tokio::task::spawn_blocking(move || drop(node)).await?;
         Ok(())
     }
+
+    /// The node dies while they talk and comes back: durable or not, what was under way goes out
+    /// again, once and in order.
+    #[tokio::test]
+    #[ignore = "needs RabbitMQ: run tests/run"]
+    async fn a_rabbitmq_that_is_killed_and_comes_back_loses_nothing() -> Outcome {
+        let node = std::sync::Arc::new(tokio::task::spawn_blocking(Node::start).await?);
+        let place = Place { config: node.uri().parse::<Config>()?, broker: None };
+        soon(async {
+            let pair = place.pair(Settings::default()).await?;
+            let Pair { ours, theirs, .. } = &pair;
+            tokio::try_join!(send_all(ours, 0, 100), receive_in_order(theirs, 0, 100))?;
+            let mut outcomes = Vec::new();
+            for next in 100..200 {
+                outcomes.push(ours.send(number(next)).await?);
+            }
+            let killed = std::sync::Arc::clone(&node);
+            tokio::task::spawn_blocking(move || {
+                killed.kill();
+                killed.restart();
+            })
+            .await?;
+            for next in 200..300 {
+                outcomes.push(ours.send(number(next)).await?);
+            }
+            receive_in_order(theirs, 100, 200).await?;
+            for outcome in outcomes {
+                outcome.await?;
+            }
+            Ok(())
+        })
+        .await?;
+        tokio::task::spawn_blocking(move || drop(node)).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    #[ignore = "needs RabbitMQ: run tests/run"]
+    async fn a_rabbitmq_that_stays_away_ends_the_queue_and_gives_back_what_was_not_confirmed()
+    -> Outcome {
+        let node = tokio::task::spawn_blocking(Node::start).await?;
+        let place = Place { config: node.uri().parse::<Config>()?, broker: None };
+        let mut settings = Settings::default();
+        settings.patience = Duration::from_secs(5);
+        soon(async {
+            let Pair { ours, theirs, .. } = place.pair(settings).await?;
+            tokio::try_join!(send_all(&ours, 0, 5), receive_in_order(&theirs, 0, 5))?;
+            tokio::task::spawn_blocking(move || drop(node)).await?;
+            let mut lost = Vec::new();
+            for next in 5..10 {
+                lost.push(ours.send(number(next)).await?);
+            }
+            assert!(matches!(ours.ended().await, End::Silent { .. }));
+            for (next, lost) in (5..10).zip(lost) {
+                let back = lost.await.expect_err("nobody was there");
+                assert_eq!(crate::read(back.message()), next);
+            }
+            assert!(matches!(theirs.ended().await, End::Silent { .. }));
+            Ok(())
+        })
+        .await
+    }
 }

@@ -8,11 +8,14 @@ use hopmq::{
     peer::{MessageQueue, Peer, Settings},
 };
 
+mod alarms;
 mod closing;
 mod connecting;
 mod cuts;
 mod in_process;
 mod many;
+mod order;
+mod secured;
 mod talking;
 
 #[path = "../node/mod.rs"]
