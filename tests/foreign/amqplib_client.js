@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const amqp = require(process.env.AMQPLIB || 'amqplib');
+const amqplib = process.env.AMQPLIB || 'amqplib';
+const amqp = require(amqplib);
+const defs = require(`${amqplib}/lib/defs`);
 
 const url = process.env.AMQP_URL;
 const name = `foreign-amqplib-${process.pid}-`;
@@ -92,6 +94,21 @@ async function main() {
     channel.ack(last, true);
     await channel.recover();
     assert.equal(await channel.get(queue), false);
+  });
+
+  // It has the methods of transactions, and no function for each.
+  await can('tx', async () => {
+    const transaction = await connection.createChannel();
+    await transaction.rpc(defs.TxSelect, {}, defs.TxSelectOk);
+    transaction.sendToQueue(own, Buffer.from('rolled back'));
+    await transaction.rpc(defs.TxRollback, {}, defs.TxRollbackOk);
+    transaction.sendToQueue(own, Buffer.from('committed'));
+    // What was sent before on the same channel is done before.
+    assert.equal((await transaction.checkQueue(own)).messageCount, 0);
+    await transaction.rpc(defs.TxCommit, {}, defs.TxCommitOk);
+    assert.equal((await channel.get(own, { noAck: true })).content.toString(), 'committed');
+    assert.equal(await channel.get(own), false);
+    await transaction.close();
   });
 
   await can('rpc', async () => {
