@@ -48,6 +48,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # In which order
+//!
+//! Everything that is to be done goes through one place, in this order:
+//!
+//! * What arrives on any connection, falls due, or is done by [`Faults`] takes effect one at a time
+//!   and whole, in the order in which it came: all connections see the same order of things.
+//! * Each connection's frames are done in their order, across its channels; their answers and
+//!   deliveries go out in the order in which they came about, a return before its confirm, and
+//!   confirms among themselves in order, at the latest when nothing more was read.
+//! * What has to wait is woken by what it waits for, in turn: a consumer by a message, by room in its
+//!   prefetch or on its socket; a publisher that is held back by the end of the alarm; a confirm by
+//!   the store; a queue or a message by its time.
+//! * [Events](Broker::events) come in the order in which things happened: of a connection `Accepted`
+//!   first and `Disconnected` last, of a message `Arrived` before it is `Sent`.
+//! * [Draining](Broker::drain) sends what is due before connection.close; then the connection's
+//!   end is told. A forced cut returns what was not settled to its queues, in its old place.
+//! * Nothing blocks: a task waits for its own socket only. A client that does not read, a hook that
+//!   blocks and events that nobody reads hold up nobody else.
+//!
 //! | Layer | Where | Holds |
 //! |---|---|---|
 //! | core | `core` | exchanges, queues, consumers: pure, without clock, socket and task |

@@ -5,6 +5,7 @@ mod events;
 mod faults;
 mod handshake;
 mod messages;
+mod order;
 mod permissions;
 mod raw;
 mod refusals;
