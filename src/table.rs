@@ -212,6 +212,8 @@ pub const BROKER: Table = Table {
         broker("bindings", "HoldsState", HOLDING),
         broker("exchanges", "HoldsState", HOLDING),
         broker("connections", "HoldsState", HOLDING),
+        broker("vhosts", "HoldsState", HOLDING),
+        broker("users", "HoldsState", HOLDING),
         broker("stored", "HoldsState", HOLDING),
         broker("counts", "HoldsState", HOLDING),
         broker("cut", "IsStopped", &[("Stopped", "Stopped")]),

@@ -16,6 +16,8 @@ fn stays(broker: &Broker<Draining>) {
     let _ = broker.bindings("/");
     let _ = broker.exchanges("/");
     let _ = broker.connections();
+    let _ = broker.vhosts();
+    let _ = broker.users();
     let _ = broker.stored();
     let _ = broker.counts();
 }

@@ -19,6 +19,8 @@ async fn stays(broker: &Broker<Listening>, tls: ServerTls) {
     let _ = broker.bindings("/");
     let _ = broker.exchanges("/");
     let _ = broker.connections();
+    let _ = broker.vhosts();
+    let _ = broker.users();
     let _ = broker.stored();
     let _ = broker.counts();
 }

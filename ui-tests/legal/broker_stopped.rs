@@ -13,6 +13,8 @@ fn stays(broker: &Broker<Stopped>) {
     let _ = broker.bindings("/");
     let _ = broker.exchanges("/");
     let _ = broker.connections();
+    let _ = broker.vhosts();
+    let _ = broker.users();
     let _ = broker.stored();
     let _ = broker.counts();
 }

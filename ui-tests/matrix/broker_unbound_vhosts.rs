@@ -1,0 +1,9 @@
+//! A `Broker<Unbound>` has no `vhosts`: it takes a `Broker<Listening>`, `Broker<Draining>` or `Broker<Stopped>`.
+
+use hopmq::broker::*;
+
+async fn wrong(broker: Broker<Unbound>) {
+    let _ = broker.vhosts();
+}
+
+fn main() {}
