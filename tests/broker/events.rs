@@ -103,6 +103,11 @@ async fn every_way_to_end_is_told_apart() {
     raw.ends().await;
     assert_eq!(ending(until(&mut events, is_end).await), Ending::Forced);
 
+    // It keeps its socket, and shows no life for two intervals.
+    let silent = Raw::dial(&broker).await.tuned(1).await;
+    assert_eq!(ending(until(&mut events, is_end).await), Ending::TimedOut);
+    drop(silent);
+
     let mut raw = Raw::connect(&broker).await;
     raw.open_channel(2).await;
     raw.send(2, &hopmq::wire::method::channel::Open {}).await;
@@ -143,29 +148,59 @@ async fn denied_logins_and_refused_permissions_are_counted_and_told() {
     assert_eq!((counts.logins_denied, counts.permissions_refused, counts.refused), (1, 1, 1));
 }
 
+/// The next budget that is used up.
+async fn budget(events: &mut Events) -> Budget {
+    match until(events, |event| matches!(event, Event::BudgetExhausted { .. })).await {
+        Event::BudgetExhausted { budget, .. } => budget,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
-async fn exhausted_budgets_are_told() {
-    let patience = Duration::from_millis(100);
+async fn exhausted_budgets_are_counted_and_told() {
     let broker = Broker::builder()
-        .handshake_timeout(patience)
         .max_message_size(100)
+        .channel_max(1)
+        .acknowledgement_timeout(Duration::from_millis(100))
         .bind("127.0.0.1:0")
         .await
         .unwrap();
     let mut events = broker.events();
-    let budget = |event| match event {
-        Event::BudgetExhausted { budget, .. } => budget,
-        other => panic!("{other:?}"),
-    };
-    let is_budget = |event: &Event| matches!(event, Event::BudgetExhausted { .. });
-
-    let mut silent = Raw::dial(&broker).await;
-    assert_eq!(budget(until(&mut events, is_budget).await), Budget::HandshakeTime);
-    silent.ends().await;
 
     let mut raw = Raw::connect(&broker).await;
     raw.publish(1, "", "q", &[0; 101]).await;
-    assert_eq!(budget(until(&mut events, is_budget).await), Budget::MessageSize);
+    assert_eq!(budget(&mut events).await, Budget::MessageSize);
+
+    let mut raw = Raw::connect(&broker).await;
+    raw.send(2, &hopmq::wire::method::channel::Open {}).await;
+    assert_eq!(budget(&mut events).await, Budget::Channels);
+
+    let mut raw = Raw::connect(&broker).await;
+    // The header of a method on channel 1 that goes on for 1 GiB.
+    raw.write(&[1, 0, 1, 0x40, 0, 0, 0]).await;
+    assert_eq!(budget(&mut events).await, Budget::FrameSize);
+
+    let mut raw = Raw::connect(&broker).await;
+    raw.declare(1, "q", &FieldTable::new()).await;
+    raw.publish(1, "", "q", b"slow").await;
+    assert!(raw.get(1, "q", false).await.is_some());
+    assert_eq!(budget(&mut events).await, Budget::AcknowledgementTime);
+    assert_eq!(broker.counts().budgets_exhausted, 4);
+}
+
+#[tokio::test]
+async fn what_is_used_up_before_a_login_is_counted_and_told() {
+    let patience = Duration::from_millis(200);
+    let broker = Broker::builder().handshake_timeout(patience).bind("127.0.0.1:0").await.unwrap();
+    let mut events = broker.events();
+    let mut silent = Raw::dial(&broker).await;
+    assert_eq!(budget(&mut events).await, Budget::HandshakeTime);
+    silent.ends().await;
+
+    let mut chatty = Raw::dial(&broker).await;
+    chatty.write(&hopmq::wire::PROTOCOL_HEADER).await;
+    chatty.write(&[8, 0, 0, 0, 0, 0, 0, 0xCE].repeat(10_000)).await;
+    assert_eq!(budget(&mut events).await, Budget::HandshakeSize);
     assert_eq!(broker.counts().budgets_exhausted, 2);
 }
 

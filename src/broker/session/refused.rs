@@ -2,7 +2,10 @@
 //! arrived, as Erlang prints it.
 
 use super::{Hard, NO_METHOD};
-use crate::wire::{Frame, FrameError, MethodError, MethodId, ReplyCode};
+use crate::{
+    broker::event::Budget,
+    wire::{Frame, FrameError, MethodError, MethodId, ReplyCode},
+};
 
 /// A frame has so many octets besides its payload.
 const HEADER: usize = 7;
@@ -31,7 +34,8 @@ pub(super) fn bad_frame(error: &FrameError, rest: &[u8]) -> Hard {
             // The decoder tolerates the overhead itself above what was negotiated.
             let most = u64::from(*frame_max).saturating_sub(2 * OVERHEAD);
             let text = format!("{}: {{frame_too_large,{size},{most}}}", shown(kind, &[]));
-            return Hard::new(ReplyCode::FRAME_ERROR, text, NO_METHOD);
+            let hard = Hard::new(ReplyCode::FRAME_ERROR, text, NO_METHOD);
+            return hard.for_budget(Budget::FrameSize);
         }
         FrameError::BadEnd { found, .. } => format!("{{invalid_frame_end_marker,{found}}}"),
         FrameError::BadHeartbeat { size: 0, .. } => return unexpected(shown(kind, &[])),
