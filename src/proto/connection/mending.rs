@@ -8,6 +8,12 @@ use super::{
 };
 use crate::fsm::supervisor::random;
 
+/// RabbitMQ cancels the consumers of a quorum queue before it has forgotten the queue: for a moment it
+/// answers as if that were still there, a declaration too, and then closes the channel (404) of whoever
+/// consumes from it. So a queue is not asked for at once, and what was found is looked for once more
+/// before the consumer's own channel is risked.
+const SETTLED_AFTER: Duration = Duration::from_millis(250);
+
 /// When the next attempt is, and the one under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Mending {
@@ -40,7 +46,7 @@ impl Connection {
         !self.broken.is_empty() || self.awaited_queues().next().is_some()
     }
 
-    fn awaited_queues(&self) -> impl Iterator<Item = (&ShortString, WhenCancelled)> {
+    pub(super) fn awaited_queues(&self) -> impl Iterator<Item = (&ShortString, WhenCancelled)> {
         self.channels.iter().flat_map(|channel| channel.awaited_queues())
     }
 
@@ -56,6 +62,8 @@ impl Connection {
             self.mending.tries = 0;
         }
         self.plan_mending();
+        let settled = self.core.now + SETTLED_AFTER;
+        self.mending.due = self.mending.due.map(|due| due.max(settled));
     }
 
     /// Plans the next attempt, if there may be one.

@@ -39,6 +39,10 @@ pub enum EntityReport {
 pub(super) struct Recovery {
     pub(super) channel: u16,
     waiting: VecDeque<Entity>,
+    /// Queues that consumers wait for, and that were there; they are looked for once more, in the end.
+    found: Vec<ShortString>,
+    /// The one of them that is looked for now.
+    looked_for: Option<ShortString>,
     pub(super) current: Option<Entity>,
     /// channel.open-ok or channel.close-ok is awaited, not an entity's answer.
     pub(super) phase: Phase,
@@ -92,7 +96,9 @@ impl Connection {
         let (phase, now) = (Phase::Opening, self.core.now);
         let within = self.settings.policy.recover_timeout;
         let due = within.filter(|_| purpose == Purpose::Mend).map(|within| now + within);
-        self.put_back(Recovery { channel, waiting, current: None, phase, purpose, due });
+        let (found, looked_for, current) = (Vec::new(), None, None);
+        let run = Recovery { channel, waiting, found, looked_for, current, phase, purpose, due };
+        self.put_back(run);
         true
     }
 
@@ -136,7 +142,10 @@ impl Connection {
                 encode::method(&mut self.core.batch.bytes, id, &channel_close_ok());
                 encode::method(&mut self.core.batch.bytes, id, &channel_open());
                 let reason = channel::exception(Scope::Channel, &close);
-                if let Some(entity) = recovery.current.take() {
+                let entity = recovery.current.take();
+                if let Some(queue) = recovery.looked_for.take() {
+                    self.queue_went_after_all(&queue);
+                } else if let Some(entity) = entity {
                     self.was_not_recovered(entity, reason, recovery.purpose);
                 }
                 recovery.phase = Phase::Opening;
@@ -162,7 +171,10 @@ impl Connection {
             self.forget_unwanted(&mut recovery.waiting);
         }
         let bytes = &mut self.core.batch.bytes;
-        recovery.current = recovery.waiting.pop_front();
+        recovery.current = recovery.waiting.pop_front().or_else(|| {
+            recovery.looked_for = recovery.found.pop();
+            recovery.looked_for.as_ref().map(Entity::known_queue)
+        });
         match &recovery.current {
             Some(entity) => {
                 entity.request().encode(bytes, recovery.channel, 0);
@@ -176,8 +188,22 @@ impl Connection {
         self.put_back(recovery);
     }
 
+    /// It was there only because the broker had not done with deleting it.
+    fn queue_went_after_all(&mut self, queue: &ShortString) {
+        self.core.topology.queue_is_away(queue);
+        self.broken.retain(|broken| {
+            !matches!(&broken.entity, Entity::Binding(Destination::Queue, spec) if spec.destination == *queue)
+        });
+    }
+
     /// An entity is there again.
     fn is_declared(&mut self, entity: &Entity, answer: &Method<'_>, recovery: &mut Recovery) {
+        if let Some(queue) = recovery.looked_for.take() {
+            for channel in self.channels.iter_mut() {
+                channel.queue_is_back(&queue, &mut self.core);
+            }
+            return;
+        }
         if let (Entity::Queue(old, spec), Method::QueueDeclareOk(ok)) = (entity, answer) {
             let mut name = old.clone();
             self.core.topology.queue_is_back(old);
@@ -185,8 +211,15 @@ impl Connection {
                 name = ShortString::from_short_lossy(ok.queue);
                 self.rename_queue(old, &name, recovery);
             }
-            for channel in self.channels.iter_mut() {
-                channel.queue_is_back(&name, &mut self.core);
+            match recovery.purpose {
+                Purpose::Mend if self.awaited_queues().any(|(queue, _)| *queue == name) => {
+                    recovery.found.push(name);
+                }
+                _ => {
+                    for channel in self.channels.iter_mut() {
+                        channel.queue_is_back(&name, &mut self.core);
+                    }
+                }
             }
         }
         if let Some(at) = self.broken.iter().position(|broken| broken.entity == *entity) {

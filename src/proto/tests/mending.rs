@@ -117,12 +117,14 @@ fn a_cancelled_consumer_that_was_told_to_declares_its_queue_with_its_binding() {
     scripted.receive(2, &method::channel::OpenOk {});
     assert_eq!(scripted.sent(), ["queue.declare"]);
     scripted.receive(2, &declared("inbox"));
-    assert_eq!(scripted.sent(), ["basic.qos", "basic.consume", "queue.bind"]);
+    assert_eq!(scripted.sent(), ["queue.bind"]);
+    scripted.receive(2, &method::queue::BindOk {});
+    assert_eq!(scripted.sent(), ["queue.declare"], "is it there to stay?");
+    scripted.receive(2, &declared("inbox"));
+    assert_eq!(scripted.sent(), ["basic.qos", "basic.consume", "channel.close"]);
     scripted.receive(1, &method::basic::QosOk {});
     let tag = consumer_tag(1);
     scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
-    scripted.receive(2, &method::queue::BindOk {});
-    assert_eq!(scripted.sent(), ["channel.close"]);
     scripted.receive(2, &method::channel::CloseOk {});
     assert_eq!(scripted.connection.supervisor().state(), State::Connected);
     let mut cursor = 0;
@@ -136,6 +138,36 @@ fn a_cancelled_consumer_that_was_told_to_declares_its_queue_with_its_binding() {
     assert!(scripted.connection.poll_interruption(consumer, &mut cursor, || None).is_pending());
     let mut taken = VecDeque::new();
     assert!(scripted.connection.poll_consumer(consumer, &mut taken, || waiter(1)).is_pending());
+}
+
+/// As RabbitMQ 4.0 does it with quorum queues.
+#[test]
+fn a_queue_that_is_still_being_deleted_is_declared_again_when_it_is_gone() {
+    let (mut scripted, consumer) = populated_with("inbox", "inbox", WhenCancelled::Redeclare);
+    let began = scripted.now;
+    cancelled(&mut scripted, 1);
+    assert_eq!(wait(&mut scripted), ["channel.open"]);
+    assert!(scripted.now >= began + Duration::from_millis(250), "it is not asked for at once");
+    scripted.receive(2, &method::channel::OpenOk {});
+    scripted.receive(2, &declared("inbox"));
+    // Now it is gone.
+    scripted.receive(2, &refused(404));
+    scripted.receive(2, &method::channel::OpenOk {});
+    assert_eq!(scripted.sent().last(), Some(&"queue.declare"), "is it there to stay?");
+    scripted.receive(2, &refused(404));
+    scripted.receive(2, &method::channel::OpenOk {});
+    scripted.receive(2, &method::channel::CloseOk {});
+    let sent = scripted.sent();
+    assert!(!sent.contains(&"basic.consume"), "that would cost the channel: {sent:?}");
+    assert_eq!(wait(&mut scripted), ["channel.open"]);
+    assert_eq!(on(&mut scripted, 3, &method::channel::OpenOk {}), ["queue.declare"]);
+    assert_eq!(on(&mut scripted, 3, &declared("inbox")), ["queue.bind"]);
+    assert_eq!(on(&mut scripted, 3, &method::queue::BindOk {}), ["queue.declare"]);
+    let sent = on(&mut scripted, 3, &declared("inbox"));
+    assert_eq!(sent, ["basic.qos", "basic.consume", "channel.close"]);
+    on(&mut scripted, 3, &method::channel::CloseOk {});
+    assert_eq!(scripted.connection.supervisor().state(), State::Connected);
+    assert_eq!(scripted.connection.channel_ended(consumer.channel), None);
 }
 
 #[test]
