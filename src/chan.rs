@@ -219,8 +219,10 @@ impl<S: ChanState> Chan<S> {
         self.call(request, move |reply| match declaration.take() {
             Some(declaration) => {
                 let token = declaration.token(&realm, connection, &reply);
-                if let Some(holder) = D::name_holder(&token) {
-                    handle.keep_name(holder);
+                if let (Some(holder), Reply::Declared { name, .. }) =
+                    (D::name_holder(&token), &reply)
+                {
+                    handle.keep_name(name, holder);
                 }
                 Ok(token)
             }

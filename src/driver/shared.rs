@@ -27,6 +27,7 @@ use crate::{
         ConsumerKey, Interruption, Outcome, Outgoing, Reply, ReturnedContent, SettleError,
         Settlement, WaiterId, Wakes,
     },
+    wire::ShortString,
 };
 
 /// One connection, as its handles and its task see it.
@@ -232,9 +233,13 @@ impl Shared {
         }
     }
 
-    /// Keeps the holder of a name that the broker chose informed.
-    pub(crate) fn keep_name(&self, holder: Weak<dyn Renamed>) {
-        self.names.keep(holder);
+    /// Keeps the holder of a name that the broker chose informed, of what came before this too.
+    pub(crate) fn keep_name(&self, name: &ShortString, holder: Weak<dyn Renamed>) {
+        self.names.keep(holder.clone());
+        let now = self.look(|connection| connection.queue_name_now(name).cloned());
+        if let (Some(now), Some(holder)) = (now, holder.upgrade()) {
+            holder.renamed(name, &now);
+        }
     }
 
     /// Looks, and changes nothing.

@@ -127,7 +127,19 @@ impl Connection {
         call: CallId,
         waiter: impl FnOnce() -> WaiterId,
     ) -> Poll<Result<Reply, CallError>> {
-        self.core.calls.poll(call, waiter)
+        let mut polled = self.core.calls.poll(call, waiter);
+        if let Poll::Ready(Ok(Reply::Declared { name, .. })) = &mut polled
+            && let Some(new) = self.queue_name_now(name)
+        {
+            // The answer has waited here since before a recovery.
+            *name = new.clone();
+        }
+        polled
+    }
+
+    /// The name that a queue has now which once had this one, if that is another.
+    pub fn queue_name_now(&self, once: &ShortString) -> Option<&ShortString> {
+        self.core.topology.renamed(once.as_str())
     }
 
     /// The future of a call was dropped: the call keeps its effect, in its order, unless the effect

@@ -204,6 +204,20 @@ fn a_publish_that_waited_for_recovery_goes_to_the_queue_under_its_new_name() {
 }
 
 #[test]
+fn an_answer_that_waited_across_a_recovery_tells_the_new_name() {
+    let (mut scripted, consumer) = populated("", "amq.gen-1");
+    let call = scripted.request(consumer.channel, declare_queue(""));
+    scripted.receive(1, &declared("amq.gen-a"));
+    lose(&mut scripted);
+    redial(&mut scripted);
+    step(&mut scripted, &method::channel::OpenOk {});
+    step(&mut scripted, &declared("amq.gen-2"));
+    step(&mut scripted, &declared("amq.gen-b"));
+    let Poll::Ready(Ok(Reply::Declared { name, .. })) = scripted.answer(call) else { panic!() };
+    assert_eq!(name, "amq.gen-b");
+}
+
+#[test]
 fn a_request_made_before_the_recovery_names_the_queue_by_its_new_name() {
     let (mut scripted, consumer) = populated("", "amq.gen-1");
     lose(&mut scripted);
