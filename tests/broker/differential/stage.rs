@@ -12,6 +12,7 @@ use crate::raw::{Raw, RawFrame, short};
 
 /// A script: what it is called, the first version whose answers it holds for and the first one for
 /// which it no longer does, and what it does.
+#[derive(Clone, Copy)]
 pub(crate) struct Script {
     pub(crate) name: &'static str,
     pub(crate) since: (u32, u32),
