@@ -11,6 +11,7 @@ use std::{
 use crate::{
     chan::ChanInner,
     error::{Error, Unconfirmed},
+    handle::Handle,
     message::Message,
     proto::{Outcome, WaiterId},
 };
@@ -52,20 +53,30 @@ impl Future for Confirm {
         let polled = handle.poll_confirm(*key, this.tag, confirmed_below, &mut this.waiter, cx);
         let outcome = ready!(polled);
         let message = this.message.take().unwrap_or_default();
-        let reason = match outcome {
-            Outcome::Confirmed => return Poll::Ready(Ok(())),
-            Outcome::Returned { code, text } => Unconfirmed::Returned { code, text },
-            Outcome::Nacked => Unconfirmed::Nacked,
-            Outcome::Unknown(cause) => {
-                Unconfirmed::Unknown(Error::from_cause(&cause, handle.last_error()))
-            }
-            Outcome::Overdue => Unconfirmed::Unknown(Error::Timeout {
-                operation: "basic.publish",
-                after: handle.call_timeout(),
-            }),
-        };
-        Poll::Ready(Err(ConfirmError { reason, message: Box::new(message) }))
+        Poll::Ready(told(handle, outcome, message))
     }
+}
+
+/// The protocol's outcome in the user's words.
+#[inline]
+pub(crate) fn told(
+    handle: &Handle,
+    outcome: Outcome,
+    message: Message,
+) -> Result<(), ConfirmError> {
+    let reason = match outcome {
+        Outcome::Confirmed => return Ok(()),
+        Outcome::Returned { code, text } => Unconfirmed::Returned { code, text },
+        Outcome::Nacked => Unconfirmed::Nacked,
+        Outcome::Unknown(cause) => {
+            Unconfirmed::Unknown(Error::from_cause(&cause, handle.last_error()))
+        }
+        Outcome::Overdue => Unconfirmed::Unknown(Error::Timeout {
+            operation: "basic.publish",
+            after: handle.call_timeout(),
+        }),
+    };
+    Err(ConfirmError { reason, message: Box::new(message) })
 }
 
 impl Drop for Confirm {
@@ -73,7 +84,7 @@ impl Drop for Confirm {
         if self.message.is_some() {
             let (key, tag) = (self.chan.key, self.tag);
             self.chan.handle.forget(self.waiter);
-            self.chan.handle.with(|state| state.connection.abandon_confirm(key, tag));
+            self.chan.handle.with(|state| state.connection.abandon_confirms(key, tag..tag + 1));
         }
     }
 }

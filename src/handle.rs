@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     fsm::supervisor::State,
     name::Realm,
-    proto::{CallError, ChannelKey, Loss},
+    proto::{CallError, ChannelKey, Connection, Loss},
     usage::UsageError,
     wire::{FRAME_MIN_SIZE, FieldTable, RawTable, Value},
 };
@@ -133,14 +133,18 @@ impl Handle {
 
     /// Whether a message fits what was configured and negotiated.
     #[cold]
-    pub(crate) fn check_size(&self, body: usize, properties: usize) -> Result<(), UsageError> {
+    pub(crate) fn check_size(
+        &self,
+        connection: &Connection,
+        body: usize,
+        properties: usize,
+    ) -> Result<(), UsageError> {
         let (size, max) = (body as u64, self.config.limits.body_size);
         if size > max {
             return Err(UsageError::BodyTooLarge { size, max });
         }
-        let frame_max = self.look(|connection| {
-            connection.negotiated().map_or(0, |negotiated| negotiated.frame_max as usize)
-        });
+        let frame_max =
+            connection.negotiated().map_or(0, |negotiated| negotiated.frame_max as usize);
         let what = "message properties";
         let max = frame_max.saturating_sub(CONTENT_HEADER_FRAME);
         if properties > max {

@@ -69,6 +69,8 @@ pub mod guide;
 #[cfg(feature = "client")]
 mod handle;
 #[cfg(feature = "client")]
+mod handover;
+#[cfg(feature = "client")]
 mod interruption;
 #[cfg(feature = "client")]
 mod message;
@@ -76,6 +78,8 @@ mod message;
 mod name;
 #[cfg(feature = "client")]
 mod publish;
+#[cfg(feature = "client")]
+mod publish_all;
 #[cfg(feature = "client")]
 mod publisher;
 #[cfg(feature = "client")]
@@ -159,6 +163,8 @@ pub use name::{Declare, Name, Passive};
 pub use proto::{ChanStats, LeftOver, Traffic, WhenCancelled};
 #[cfg(feature = "client")]
 pub use publish::{Publish, PublishUnconfirmed, Returned, Returns};
+#[cfg(feature = "client")]
+pub use publish_all::{PartlyPublished, PublishAll, PublishAllUnconfirmed, Untried};
 #[cfg(feature = "client")]
 pub use publisher::Publisher;
 #[cfg(feature = "client")]

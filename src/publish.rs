@@ -1,29 +1,25 @@
 //! Publishing: with confirms, without, and in a transaction.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use futures_core::Stream;
-use tokio::time::{Sleep, sleep};
 
 use crate::{
     capability::{HasReturns, InConfirmMode, InPlainMode, InTransactionMode},
     chan::{Chan, ChanInner, ChanState},
-    config::Hold,
     confirm::Confirm,
     consumer::Next,
-    error::{Error, Failed},
-    exchange::{Exchange, RouteTo, RoutingKey},
-    message::{EncodedProperties, Message, Received},
-    proto::{Accepted, Outgoing, WaiterId},
-    usage::UsageError,
-    wire::{ReplyCode, ShortStr},
+    error::Failed,
+    exchange::{Exchange, RouteTo},
+    handover::{Handover, options},
+    message::{Message, Received},
+    proto::WaiterId,
+    wire::ReplyCode,
 };
 
 // The bounds stand on the methods, not on the impl block: that way the compiler tells what to do
@@ -71,8 +67,8 @@ impl<S: ChanState> Chan<S> {
         R: RouteTo<'a, X>,
         Self: InPlainMode,
     {
-        let handover = Handover::new(self.inner(), exchange, route, message.into());
-        PublishUnconfirmed { handover }
+        let handover = Handover::new(self.inner(), exchange, route);
+        PublishUnconfirmed { handover, message: Some(message.into()) }
     }
 
     /// Publishes a message that takes effect with the next [`commit`](Chan::commit).
@@ -89,8 +85,8 @@ impl<S: ChanState> Chan<S> {
         R: RouteTo<'a, X>,
         Self: InTransactionMode,
     {
-        let handover = Handover::new(self.inner(), exchange, route, message.into());
-        PublishUnconfirmed { handover }
+        let handover = Handover::new(self.inner(), exchange, route);
+        PublishUnconfirmed { handover, message: Some(message.into()) }
     }
 }
 
@@ -101,6 +97,7 @@ impl<S: ChanState> Chan<S> {
 #[derive(Debug)]
 pub struct Publish<'a> {
     handover: Handover<'a>,
+    message: Option<Message>,
 }
 
 /// A message that is being handed over on a channel without confirms.
@@ -110,6 +107,7 @@ pub struct Publish<'a> {
 #[derive(Debug)]
 pub struct PublishUnconfirmed<'a> {
     handover: Handover<'a>,
+    message: Option<Message>,
 }
 
 impl<'a> Publish<'a> {
@@ -119,33 +117,8 @@ impl<'a> Publish<'a> {
         route: impl RouteTo<'a, X>,
         message: Message,
     ) -> Self {
-        Publish { handover: Handover::new(chan, exchange, route, message) }
+        Publish { handover: Handover::new(chan, exchange, route), message: Some(message) }
     }
-}
-
-macro_rules! options {
-    ($name:ident) => {
-        impl $name<'_> {
-            /// The broker sends the message back when no queue takes it (1.8.3.3).
-            pub fn mandatory(mut self) -> Self {
-                self.handover.mandatory = true;
-                self
-            }
-
-            /// Waits this long for room, instead of the configured time.
-            pub fn within(mut self, deadline: Duration) -> Self {
-                self.handover.waiting.get_or_insert_default().within = Some(deadline);
-                self
-            }
-
-            /// What it does when the connection is being recovered, instead of what is
-            /// [configured](crate::Config::while_recovering): waits for it, or fails at once.
-            pub fn while_recovering(mut self, hold: Hold) -> Self {
-                self.handover.waiting.get_or_insert_default().hold = Some(hold);
-                self
-            }
-        }
-    };
 }
 
 options!(Publish);
@@ -154,7 +127,7 @@ options!(PublishUnconfirmed);
 impl Publish<'_> {
     /// The routing key that it goes out with; `None` when that is not one.
     pub fn routing_key(&self) -> Option<&str> {
-        self.handover.route.as_ref().ok()?.as_short().to_str().ok()
+        self.handover.routing_key()
     }
 
     /// Publishes the message again after a lost connection, in order and in front of new ones, until
@@ -169,9 +142,7 @@ impl Publish<'_> {
     /// For all messages of a publisher: [`Publisher::at_least_once`](crate::Publisher::at_least_once).
     pub fn at_least_once(mut self) -> Self {
         self.handover.keep = true;
-        if let Some(message) = self.handover.message.take() {
-            self.handover.message = Some(message.with_some_id());
-        }
+        self.message = self.message.map(Message::with_some_id);
         self
     }
 }
@@ -181,9 +152,10 @@ impl Future for Publish<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let handover = &mut self.handover;
-        let tag = ready!(handover.poll(cx, true));
-        let message = handover.message.take().unwrap_or_default();
+        let Publish { handover, message } = &mut *self;
+        let Some(whole) = message else { return Poll::Pending };
+        let tag = ready!(handover.poll(whole, true, cx));
+        let message = message.take().unwrap_or_default();
         Poll::Ready(match tag {
             Ok(tag) => Ok(Confirm::new(handover.chan.clone(), tag, message)),
             Err(error) => Err(Failed::new(error, message)),
@@ -196,9 +168,10 @@ impl Future for PublishUnconfirmed<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let handover = &mut self.handover;
-        let handed_over = ready!(handover.poll(cx, false));
-        let message = handover.message.take();
+        let PublishUnconfirmed { handover, message } = &mut *self;
+        let Some(whole) = message else { return Poll::Pending };
+        let handed_over = ready!(handover.poll(whole, false, cx));
+        let message = message.take();
         Poll::Ready(match handed_over {
             Ok(_) => Ok(()),
             Err(error) => Err(Failed::new(error, message.unwrap_or_default())),
@@ -270,129 +243,5 @@ impl Stream for Returns {
                 ),
             })
         })
-    }
-}
-
-/// A message on its way into the outbound batch. Small, for it is moved about on the way: what only
-/// few need is kept apart.
-struct Handover<'a> {
-    chan: &'a Arc<ChanInner>,
-    exchange: ShortStr<'a>,
-    route: Result<RoutingKey<'a>, Box<UsageError>>,
-    message: Option<Message>,
-    mandatory: bool,
-    keep: bool,
-    waiter: Option<WaiterId>,
-    waiting: Option<Box<Waiting>>,
-}
-
-/// What belongs to a message that has to wait.
-#[derive(Default)]
-struct Waiting {
-    /// How long it may, where that is not the configured time.
-    within: Option<Duration>,
-    /// Whether it waits for a recovery, where that is not as configured.
-    hold: Option<Hold>,
-    /// Encoded once, however often it is polled.
-    encoded: Option<EncodedProperties>,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl<'a> Handover<'a> {
-    #[inline]
-    fn new<X>(
-        chan: &'a Arc<ChanInner>,
-        exchange: &'a Exchange<X>,
-        route: impl RouteTo<'a, X>,
-        message: Message,
-    ) -> Self {
-        let realm = chan.realm();
-        let route = exchange.check(realm).and_then(|()| route.into_key(realm));
-        Handover {
-            exchange: exchange.short(),
-            route: route.map_err(Box::new),
-            message: Some(message),
-            mandatory: false,
-            keep: false,
-            waiter: None,
-            waiting: None,
-            chan,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, confirming: bool) -> Poll<Result<u64, Error>> {
-        let Some(message) = &self.message else { return Poll::Pending };
-        let key = match &mut self.route {
-            Ok(key) => {
-                key.refresh();
-                key.as_short()
-            }
-            Err(error) => return Poll::Ready(Err(UsageError::clone(error).into())),
-        };
-        let (handle, with_sequence) = (&self.chan.handle, self.mandatory && confirming);
-        let first;
-        let waited = self.waiting.as_ref().and_then(|waiting| waiting.encoded.as_ref());
-        let (properties, sequence_at) = match (waited, message.frequent(with_sequence)) {
-            (Some(encoded), _) => encoded.parts(),
-            (None, Some(frequent)) => frequent,
-            (None, None) => {
-                first = message.encoded(with_sequence)?;
-                first.parts()
-            }
-        };
-        if !handle.surely_fits(message.body().len(), properties.len()) {
-            handle.check_size(message.body().len(), properties.len())?;
-        }
-        let outgoing = Outgoing {
-            exchange: self.exchange,
-            routing_key: key,
-            mandatory: self.mandatory,
-            properties,
-            sequence_at,
-            body: message.body().segments(),
-            keep: self.keep && confirming,
-        };
-        match handle.poll_publish(self.chan.key, &outgoing, &mut self.waiter, cx) {
-            Ok(Accepted::Yes { tag }) => Poll::Ready(Ok(tag)),
-            Ok(Accepted::Wait) => self.poll_wait(with_sequence, cx),
-            Err(error) => Poll::Ready(Err(handle.error(error))),
-        }
-    }
-
-    #[cold]
-    fn poll_wait(&mut self, with_sequence: bool, cx: &mut Context<'_>) -> Poll<Result<u64, Error>> {
-        let handle = &self.chan.handle;
-        if handle.config().while_blocked == Hold::FailFast
-            && let Some(reason) = handle.look(|connection| connection.blocked().cloned())
-        {
-            return Poll::Ready(Err(Error::Blocked { reason }));
-        }
-        let hold = self.waiting.as_ref().and_then(|waiting| waiting.hold);
-        if let Some(refusal) = handle.refusal(hold) {
-            return Poll::Ready(Err(refusal));
-        }
-        let waiting = self.waiting.get_or_insert_default();
-        let after = waiting.within.unwrap_or_else(|| handle.call_timeout());
-        if let (None, Some(message)) = (&waiting.encoded, &self.message) {
-            waiting.encoded = Some(message.encoded(with_sequence)?);
-        }
-        let deadline = waiting.deadline.get_or_insert_with(|| Box::pin(sleep(after)));
-        ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(Error::Timeout { operation: "room to publish", after }))
-    }
-}
-
-impl Drop for Handover<'_> {
-    fn drop(&mut self) {
-        self.chan.handle.forget(self.waiter);
-    }
-}
-
-impl fmt::Debug for Handover<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handover")
-            .field("exchange", &self.exchange)
-            .field("mandatory", &self.mandatory)
-            .finish_non_exhaustive()
     }
 }

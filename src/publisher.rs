@@ -9,6 +9,7 @@ use crate::{
     exchange::{Exchange, RouteTo},
     message::Message,
     publish::Publish,
+    publish_all::PublishAll,
 };
 
 /// A handle on a confirming channel that publishes and does nothing else.
@@ -77,6 +78,25 @@ impl Publisher {
         R: RouteTo<'a, X>,
     {
         let publish = Publish::on(&self.minted.chan, exchange, route, message.into());
+        if self.minted.at_least_once { publish.at_least_once() } else { publish }
+    }
+
+    /// Publishes many messages, in order, as [`Chan::publish_all`] does.
+    ///
+    /// # Errors
+    /// [`PartlyPublished`](crate::PartlyPublished) with all messages that are not published, when
+    /// one was not handed over.
+    pub fn publish_all<'a, X, R, M>(
+        &'a self,
+        exchange: &'a Exchange<X>,
+        route: R,
+        messages: M,
+    ) -> PublishAll<'a, M::IntoIter>
+    where
+        R: RouteTo<'a, X>,
+        M: IntoIterator<Item: Into<Message>>,
+    {
+        let publish = PublishAll::on(&self.minted.chan, exchange, route, messages);
         if self.minted.at_least_once { publish.at_least_once() } else { publish }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     message::{Message, Received},
     name::Declare,
     publish::{Publish, PublishUnconfirmed},
+    publish_all::PublishAll,
     publisher::Publisher,
     queue::{CanConsumeAutomatically, Classic, Queue, QueueDeclaration},
 };
@@ -213,6 +214,18 @@ impl ConfirmSelect {
         _route: R,
         _message: impl Into<Message>,
     ) -> Publish<'_>
+    where
+        for<'a> Self: IsAwaited<'a>,
+    {
+        self.never()
+    }
+
+    pub fn publish_all<X, R, M: IntoIterator>(
+        &self,
+        _exchange: &Exchange<X>,
+        _route: R,
+        _messages: M,
+    ) -> PublishAll<'_, M::IntoIter>
     where
         for<'a> Self: IsAwaited<'a>,
     {

@@ -79,6 +79,9 @@ fn handles_go_to_tasks_and_futures_move() {
     movable::<Call<Chan<Open>>>();
     movable::<Publish<'_>>();
     movable::<Confirm>();
+    movable::<hopmq::PublishAll<'_, std::vec::IntoIter<Message>>>();
+    movable::<hopmq::PublishAllUnconfirmed<'_, std::vec::IntoIter<Message>>>();
+    shared::<hopmq::PartlyPublished<Confirms, std::vec::IntoIter<Message>>>();
     movable::<RpcCall<'_>>();
 }
 

@@ -325,8 +325,21 @@ impl Shared {
         held: &mut Option<WaiterId>,
         cx: &Context<'_>,
     ) -> Result<Accepted, CallError> {
+        self.publishing(held, cx, |connection, waiter| {
+            connection.publish(key, outgoing, || self.now(), waiter)
+        })
+    }
+
+    /// Publishes under one lock, with what keeps the waker for when there is room.
+    #[inline]
+    pub(crate) fn publishing<R>(
+        &self,
+        held: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+        publish: impl FnOnce(&mut Connection, &mut dyn FnMut() -> Option<WaiterId>) -> R,
+    ) -> R {
         self.append(|connection, waiters| {
-            connection.publish(key, outgoing, || self.now(), &mut || {
+            publish(connection, &mut || {
                 waiters.register(held, cx.waker()).then_some(*held).flatten()
             })
         })

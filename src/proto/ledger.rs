@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -45,6 +46,8 @@ struct Slot {
     published: Time,
     state: SlotState,
     waiter: Option<WaiterId>,
+    /// Nobody will ask for the outcome.
+    abandoned: bool,
     /// The message, where it is to be published again after a cut.
     kept: Option<Box<Kept>>,
 }
@@ -139,6 +142,7 @@ impl Ledger {
             published: now,
             state: SlotState::Outstanding,
             waiter: None,
+            abandoned: false,
             kept,
         });
         self.outstanding += 1;
@@ -180,11 +184,14 @@ impl Ledger {
         }
     }
 
-    /// Forgets the outcome of a publish that nobody will ask for.
-    pub fn abandon(&mut self, tag: u64) {
-        self.exceptional.remove(&tag);
-        if let Some(slot) = self.slot(tag) {
-            slot.waiter = None;
+    /// Forgets the outcomes of publishes that nobody will ask for, also those that are yet to come.
+    pub fn abandon(&mut self, tags: Range<u64>) {
+        while let Some((&tag, _)) = self.exceptional.range(tags.clone()).next() {
+            self.exceptional.remove(&tag);
+        }
+        for tag in tags.start.max(self.base)..tags.end {
+            let Some(slot) = self.slot(tag) else { break };
+            (slot.waiter, slot.abandoned) = (None, true);
         }
     }
 
@@ -193,7 +200,9 @@ impl Ledger {
         let Some(slot) = self.slot(tag) else { return false };
         if slot.state == SlotState::Outstanding {
             slot.state = SlotState::Returned;
-            self.exceptional.insert(tag, Outcome::Returned { code, text });
+            if !slot.abandoned {
+                self.exceptional.insert(tag, Outcome::Returned { code, text });
+            }
         }
         true
     }
@@ -302,7 +311,7 @@ impl Ledger {
     fn finish(&mut self, tag: u64, to: SlotState, outcome: Option<Outcome>, wakes: &mut Wakes) {
         let Some(slot) = self.slot(tag) else { return };
         let from = std::mem::replace(&mut slot.state, to);
-        let (size, waiter) = (slot.size as usize, slot.waiter.take());
+        let (size, waiter, abandoned) = (slot.size as usize, slot.waiter.take(), slot.abandoned);
         slot.kept = None;
         if matches!(from, SlotState::Settled | SlotState::Overdue) {
             return;
@@ -311,7 +320,7 @@ impl Ledger {
         self.outstanding -= 1;
         self.bytes -= size;
         // A returned message stays returned: its ack only says that the broker is done with it.
-        if let (SlotState::Outstanding, Some(outcome)) = (from, outcome) {
+        if let (SlotState::Outstanding, Some(outcome), false) = (from, outcome, abandoned) {
             self.exceptional.insert(tag, outcome);
         }
     }
@@ -373,6 +382,19 @@ mod tests {
         assert_eq!(ledger.confirmed_below(), 2, "2 is nacked, and nobody was told");
         assert_eq!(outcome(&mut ledger, 2), Poll::Ready(Outcome::Nacked));
         assert_eq!(ledger.confirmed_below(), 5);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_nobody_asks_for() {
+        let (mut ledger, mut wakes) = (ledger(5), Wakes::new());
+        ledger.settle(1, false, true, &mut wakes);
+        assert!(ledger.poll(2, || waiter(7)).is_pending());
+        ledger.abandon(1..5);
+        assert!(ledger.returned(2, ReplyCode::NO_ROUTE, "NO_ROUTE".into()));
+        ledger.settle(3, true, true, &mut wakes);
+        assert_eq!((ledger.confirmed_below(), wakes.len()), (4, 0));
+        ledger.end(&Arc::new(Cause::ByUs), &mut wakes);
+        assert_eq!(ledger.exceptional.len(), 1, "of the last, which nobody has abandoned");
     }
 
     #[test]

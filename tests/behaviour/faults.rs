@@ -12,6 +12,7 @@ use crate::place::{Outcome, Place, default_exchange, fill, take, take_texts, unt
 
 on_the_embedded_broker!(
     a_blocked_publish_waits_and_goes_on,
+    many_wait_while_blocked_and_go_on,
     a_blocked_publish_ends_at_its_deadline,
     a_blocked_publish_fails_at_once_where_so_configured,
     a_blocked_connection_consumes_and_closes,
@@ -65,6 +66,33 @@ async fn a_blocked_publish_waits_and_goes_on(at: Place) -> Outcome {
     first.await?;
     assert_eq!(conn.block_reason(), None);
     assert_eq!(chan.counts(&queue).await?.messages, 2);
+    Ok(())
+}
+
+async fn many_wait_while_blocked_and_go_on(at: Place) -> Outcome {
+    let (conn, chan) = confirming(at.config()).await?;
+    let queue = chan.declare(Queue::classic(at.name("inbox"))).await?;
+    let first = block(&at, &conn, &chan, &queue).await?;
+    let default = default_exchange();
+    let mut waiting = chan.publish_all(&default, &queue, [b"a", b"b", b"c"]).within(PATIENT);
+    assert!(crate::place::is_pending(&mut waiting).await);
+    at.broker().faults().unblock();
+    let confirms = waiting.await?;
+    first.await?;
+    confirms.all().await.map_err(|unconfirmed| format!("{unconfirmed:?}"))?;
+    at.broker().faults().block();
+    let again = chan.publish(&default, &queue, b"d").await?;
+    conn.blocked().await?;
+    let all = [b"e", b"f"];
+    let partly = chan.publish_all(&default, &queue, all).within(SHORT).await.unwrap_err();
+    let (error, handed_over, failed, untried) = partly.into_parts();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    assert_eq!((handed_over.len(), failed), (0, Message::new(b"e")));
+    assert_eq!(untried.collect::<Vec<_>>(), [Message::new(b"f")]);
+    at.broker().faults().unblock();
+    again.await?;
+    let mut consumer = chan.consume(&queue).await?;
+    assert_eq!(take_texts(&mut consumer, 5).await?, ["the last", "a", "b", "c", "d"]);
     Ok(())
 }
 

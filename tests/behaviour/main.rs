@@ -23,6 +23,7 @@ mod ordering;
 mod outages;
 mod proxy;
 mod publishing;
+mod publishing_all;
 mod queues;
 mod surviving;
 mod tokens;

@@ -189,7 +189,7 @@ impl World {
                 self.check((tag > 0) == (mode == Mode::Confirming), || format!("tag {tag}"));
                 if mode == Mode::Confirming {
                     if self.random.once_in(30) {
-                        self.clients[c].connection.abandon_confirm(key, tag);
+                        self.clients[c].connection.abandon_confirms(key, tag..tag + 1);
                     } else {
                         self.wait(t, Wait::Confirm { key, tag, message }, false);
                     }

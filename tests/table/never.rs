@@ -47,8 +47,11 @@ const NEVER: &[Never] = &[
             "consume",
             "get",
             "publish",
+            "publish_all",
             "publish_unconfirmed",
+            "publish_all_unconfirmed",
             "publish_in_tx",
+            "publish_all_in_tx",
             "commit",
             "rollback",
             "confirm_select",
@@ -65,14 +68,14 @@ const NEVER: &[Never] = &[
     never("Chan", "Open", &["reopen"], ALREADY_OPEN),
     never("Chan", "Confirming", &["reopen"], ALREADY_OPEN),
     never("Chan", "Transactional", &["reopen"], ALREADY_OPEN),
-    never("Chan", "Open", &["commit", "rollback", "publish_in_tx"], NOT_TRANSACTED),
-    never("Chan", "Confirming", &["commit", "rollback", "publish_in_tx"], NOT_TRANSACTED),
+    never("Chan", "Open", IN_TRANSACTIONS, NOT_TRANSACTED),
+    never("Chan", "Confirming", IN_TRANSACTIONS, NOT_TRANSACTED),
     never("Chan", "Confirming", &["tx_select"], ONE_MODE),
-    never("Chan", "Transactional", &["confirm_select", "publish"], ONE_MODE),
+    never("Chan", "Transactional", &["confirm_select", "publish", "publish_all"], ONE_MODE),
     never(
         "Chan",
         "Open",
-        &["publish"],
+        &["publish", "publish_all"],
         "https://www.rabbitmq.com/docs/confirms: without confirm.select the broker confirms nothing",
     ),
     never("Broker", "Unbound", &["uri", "drain", "stopped", "faults", "queues"], NO_PORT),
@@ -80,6 +83,8 @@ const NEVER: &[Never] = &[
     never("Broker", "Draining", &["listen", "also_listen", "uri", "drain"], DRAINS),
     never("Broker", "Stopped", &["also_listen", "uri", "drain", "stopped", "faults"], DRAINS),
 ];
+
+const IN_TRANSACTIONS: &[&str] = &["commit", "rollback", "publish_in_tx", "publish_all_in_tx"];
 
 const NO_PORT: &str = "what has no port has no connection, and nothing was declared";
 const DRAINS: &str = "a port is freed once, and whoever came to it is told";

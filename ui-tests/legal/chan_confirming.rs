@@ -13,6 +13,7 @@ async fn stays(chan: &Chan<Confirming>, inbox: &Queue<Quorum>, orders: &Exchange
     let _ = chan.consume(inbox).prefetch(100).await;
     let _ = chan.get(inbox).await;
     let _ = chan.publish(orders, "order.created", b"12 apples").await;
+    let _ = chan.publish_all(orders, "order.created", [b"12 apples"]).await;
     let _ = chan.publisher().publish(orders, "order.created", b"12 apples").await;
 }
 

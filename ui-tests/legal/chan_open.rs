@@ -13,6 +13,7 @@ async fn stays(chan: &Chan<Open>, inbox: &Queue<Quorum>, orders: &Exchange<Topic
     let _ = chan.consume(inbox).prefetch(100).await;
     let _ = chan.get(inbox).await;
     let _ = chan.publish_unconfirmed(orders, "order.created", b"12 apples").await;
+    let _ = chan.publish_all_unconfirmed(orders, "order.created", [b"12 apples"]).await;
     let _ = chan.returns().next().await;
 }
 

@@ -14,6 +14,7 @@ async fn stays(chan: &Chan<Transactional>, inbox: &Queue<Quorum>, orders: &Excha
     let _ = chan.get(inbox).await;
     let _ = chan.returns().next().await;
     let _ = chan.publish_in_tx(orders, "order.created", b"12 apples").await;
+    let _ = chan.publish_all_in_tx(orders, "order.created", [b"12 apples"]).await;
     let _ = chan.commit().await;
     let _ = chan.rollback().await;
 }

@@ -242,10 +242,10 @@ impl Connection {
         self.channels.get(key).map_or(0, |channel| channel.ledger.confirmed_below())
     }
 
-    /// Nobody will ask for the outcome of a publish.
-    pub fn abandon_confirm(&mut self, key: ChannelKey, tag: u64) {
+    /// Nobody will ask for the outcome of these publishes.
+    pub fn abandon_confirms(&mut self, key: ChannelKey, tags: Range<u64>) {
         if let Some(channel) = self.channels.get_mut(key) {
-            channel.ledger.abandon(tag);
+            channel.ledger.abandon(tags);
         }
     }
 

@@ -4,7 +4,7 @@
 //! socket. Whoever drives it changes it by one call, then drains the outputs; see the
 //! [module](super) for the order.
 
-use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
+use std::{collections::VecDeque, ops::Range, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 

@@ -1,6 +1,6 @@
 //! Streams: what was not taken when the wait for the next item was dropped comes next.
 
-use hopmq::{Confirms, Queue};
+use hopmq::{Confirms, Conn, Queue};
 
 use super::{Bench, Point};
 use crate::place::{Outcome, Place, default_exchange, fill, text, until};
@@ -13,6 +13,8 @@ dropped_at_each_point!(
     waiting_for_all_confirms,
     publishing_with_a_handle_of_its_own,
     publishing_without_confirms,
+    publishing_many_into_a_full_window,
+    publishing_many_without_confirms,
     finding,
 );
 
@@ -133,6 +135,51 @@ async fn publishing_without_confirms(at: Place) -> Outcome {
         bench.works().await?;
         if let Some(sent) = sent {
             return Ok(sent?);
+        }
+    }
+    Err("it never ends".into())
+}
+
+async fn publishing_many_into_a_full_window(at: Place) -> Outcome {
+    let bench = Bench::new(&at).await?;
+    let mut config = at.config();
+    config.limits.window_messages = 2;
+    let conn = Conn::new(config).connect().await?;
+    let chan = conn.open_channel().await?.confirm_select().await?;
+    let default = default_exchange();
+    for point in Point::all() {
+        let five = chan.publish_all(&default, &bench.queue, [b"x"; 5]).mandatory();
+        let confirms = point.reach(five).await;
+        let sent = confirms.is_some();
+        if let Some(confirms) = confirms {
+            confirms?.all().await.map_err(|unconfirmed| format!("{unconfirmed:?}"))?;
+        }
+        until(async || Ok(conn.stats().unconfirmed == 0)).await?;
+        chan.publish(&default, &bench.queue, b"y").await?.await?;
+        let count = bench.chan.purge(&bench.queue).await?;
+        assert!(count <= 6 && (count == 6 || !sent), "{count} at {point:?}");
+        bench.works().await?;
+        if sent {
+            return Ok(());
+        }
+    }
+    Err("it never ends".into())
+}
+
+async fn publishing_many_without_confirms(at: Place) -> Outcome {
+    let bench = Bench::new(&at).await?;
+    let (chan, default) = (bench.conn.open_channel().await?, default_exchange());
+    for point in Point::all() {
+        let many = chan.publish_all_unconfirmed(&default, &bench.queue, [b"x"; 5]);
+        let sent = point.reach(many).await;
+        // RabbitMQ's queue may answer before it has what was published without a confirm.
+        let count = if sent.is_some() { 5 } else { 0 };
+        until(async || Ok(chan.counts(&bench.queue).await?.messages == count)).await?;
+        bench.chan.purge(&bench.queue).await?;
+        bench.works().await?;
+        if let Some(sent) = sent {
+            assert_eq!(sent?, 5);
+            return Ok(());
         }
     }
     Err("it never ends".into())

@@ -36,7 +36,7 @@ usage: tests/bench/run [OPTION...]
   --only A,B           these workloads: publish, confirm, confirm-singly, round-trip, consume, consume-ack, tasks,
                        connect, open-channel, idle-connection, idle-channel, stall,
                        rabbitmq-confirm, rabbitmq-end-to-end, rabbitmq-rpc
-  --peers A,B          these peers: raw, hopmq, hopmq-2-threads, librabbitmq, amqprs, lapin-pipelined, lapin
+  --peers A,B          these peers: raw, hopmq, hopmq-2-threads, hopmq-publish-all, librabbitmq, amqprs, lapin-pipelined, lapin
   --size N,M           these body sizes: 16, 1024, 65536, 1048576
   --tasks N            tasks of the workload of that name (64), to see how cost grows with them
   --rounds N           interleaved rounds (5)

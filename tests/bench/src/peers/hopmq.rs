@@ -1,4 +1,5 @@
-//! HopMQ as a reader of its quick start uses it: on one thread, and on a runtime of two.
+//! HopMQ as a reader of its quick start uses it, on one thread and on a runtime of two; and as who has many messages
+//! at hand publishes them.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hopmq::{
-    Chan, Classic, Confirming, Conn, Connected, Consumer, Exchange, Message, Open, Queue,
+    Chan, Classic, Confirming, Confirms, Conn, Connected, Consumer, Exchange, Message, Open, Queue,
     Responder, Uri, exchange::DefaultExchange,
 };
 
@@ -57,6 +58,35 @@ impl Peer for HopMq {
         let (result, own) = runtime.block_on(runtime.spawn(work))?;
         *meter = own;
         result
+    }
+}
+
+/// On one thread, with many messages in each call that publishes.
+pub struct HopMqPublishAll;
+
+/// Messages in one call: few enough to keep the window filled from one call to the next.
+const AT_ONCE: u64 = 250;
+
+impl Peer for HopMqPublishAll {
+    fn name(&self) -> &'static str {
+        "hopmq-publish-all"
+    }
+
+    fn version(&self) -> String {
+        peers::locked("hopmq")
+    }
+
+    fn offers(&self, workload: Workload) -> bool {
+        matches!(workload, Workload::Publish | Workload::Confirm | Workload::RabbitConfirm)
+    }
+
+    fn run(&self, job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+        peers::block_on(async {
+            match job.workload {
+                Workload::Publish => publish_in_chunks(job, meter).await,
+                _ => confirm_in_chunks(job, meter).await,
+            }
+        })
     }
 }
 
@@ -110,15 +140,61 @@ async fn publish(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The bodies of each call.
+fn chunks(job: &Job) -> impl Iterator<Item = impl Iterator<Item = Bytes> + use<>> + use<> {
+    let (body, count) = (body(job), job.count);
+    (0..count).step_by(AT_ONCE as usize).map(move |start| {
+        let body = body.clone();
+        (start..count.min(start + AT_ONCE)).map(move |_| body.clone())
+    })
+}
+
+async fn publish_in_chunks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    let exchange = Exchange::default_exchange();
+    meter.start();
+    for chunk in chunks(job) {
+        chan.publish_all_unconfirmed(&exchange, "bench", chunk).await?;
+    }
+    declare(&chan, &job.expect_published()).await?;
+    meter.stop();
+    Ok(())
+}
+
+/// Keeps the window filled, and looks at the outcome of each message.
+async fn confirm_in_chunks(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let (_conn, chan) = open(job).await?;
+    let chan = chan.confirm_select().await?;
+    let (exchange, mut confirms) = (Exchange::default_exchange(), Confirms::new());
+    meter.start();
+    for chunk in chunks(job) {
+        while confirms.len() > usize::from(WINDOW) - AT_ONCE as usize
+            && let Some(oldest) = confirms.next().await
+        {
+            oldest?;
+        }
+        confirms.append(chan.publish_all(&exchange, key(job), chunk).await?);
+    }
+    while let Some(outcome) = confirms.next().await {
+        outcome?;
+    }
+    meter.stop();
+    Ok(())
+}
+
+/// Where confirmed messages go.
+fn key(job: &Job) -> &'static str {
+    if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" }
+}
+
 async fn confirm(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let (_conn, chan) = open(job).await?;
     if job.workload == Workload::ConfirmSingly {
         declare(&chan, CONFIRM_SINGLY).await?;
     }
     let chan = chan.confirm_select().await?;
-    let key = if job.workload == Workload::RabbitConfirm { "hopmq-bench-nowhere" } else { "bench" };
     meter.start();
-    publish_all(&chan, key, body(job), job.count).await?;
+    publish_all(&chan, key(job), body(job), job.count).await?;
     meter.stop();
     Ok(())
 }

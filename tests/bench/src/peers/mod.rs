@@ -16,6 +16,7 @@ pub const ALL: &[&dyn Peer] = &[
     &raw::Raw,
     &hopmq::HopMq { threads: 1 },
     &hopmq::HopMq { threads: 2 },
+    &hopmq::HopMqPublishAll,
     #[cfg(librabbitmq)]
     &librabbitmq::LibRabbitMq,
     #[cfg(feature = "peers")]

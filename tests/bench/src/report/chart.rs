@@ -21,6 +21,7 @@ const COLOURS: &[(&str, &str)] = &[
     ("raw", "#b8b8b8"),
     ("hopmq", "#d9480f"),
     ("hopmq-2-threads", "#f4a582"),
+    ("hopmq-publish-all", "#fd8d3c"),
     ("librabbitmq", "#5b8c5a"),
     ("amqprs", "#4c78a8"),
     ("lapin-pipelined", "#9d7bb0"),

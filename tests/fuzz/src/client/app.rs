@@ -172,7 +172,7 @@ impl Game {
                 let at = which % self.confirms.len();
                 let Pending { what: (key, tag), waiter } = self.confirms.swap_remove(at);
                 self.waiting.remove(&waiter);
-                self.connection.abandon_confirm(key, tag);
+                self.connection.abandon_confirms(key, tag..tag + 1);
             }
             2 if !self.consumers.is_empty() => {
                 let at = which % self.consumers.len();

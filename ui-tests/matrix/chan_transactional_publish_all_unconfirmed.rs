@@ -1,0 +1,9 @@
+//! A `Chan<Transactional>` has no `publish_all_unconfirmed`: it takes a `Chan<Open>`.
+
+use hopmq::*;
+
+async fn wrong(chan: Chan<Transactional>, orders: &Exchange<Topic>) {
+    let _ = chan.publish_all_unconfirmed(orders, "order.created", [b"12 apples"]).await;
+}
+
+fn main() {}
