@@ -171,7 +171,7 @@ pub enum Event {
 }
 
 /// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
     /// The other side closed it in good order.

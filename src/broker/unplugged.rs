@@ -20,7 +20,7 @@ const HIGH: usize = 4 * 1024 * 1024;
 
 /// A broker that is nothing but state. Made by [`Builder::unplugged`].
 #[doc(hidden)]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Unplugged {
     core: Core,
     terms: Arc<Terms>,
@@ -29,7 +29,7 @@ pub struct Unplugged {
 }
 
 /// One connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Plug {
     session: Session,
     /// The start of an incomplete frame.
@@ -134,6 +134,8 @@ impl Unplugged {
     /// Encodes what core and session have to say.
     fn gather(&mut self, id: ConnectionId, now: Time) {
         let Some(plug) = self.plugs.get_mut(&id.conn()) else { return };
+        // Whoever asks need not be woken.
+        self.core.take_wakes(&mut Vec::new());
         let mut outputs: Vec<Output> = Vec::new();
         self.core.take_outputs(id.conn(), &mut outputs);
         plug.owed |= !outputs.is_empty();
@@ -146,6 +148,12 @@ impl Unplugged {
     /// The queues of the virtual host `/`.
     pub fn queues(&mut self, now: Time) -> Vec<QueueInfo> {
         self.core.inspect_queues("/", now)
+    }
+
+    /// The bodies of all messages of a queue of the virtual host `/`: those that wait, in order, and
+    /// then those that are delivered and not settled.
+    pub fn messages(&self, queue: &str) -> Vec<Bytes> {
+        self.core.bodies("/", queue)
     }
 
     /// The bindings of the virtual host `/`.

@@ -36,6 +36,7 @@ pub mod supervisor;
 mod table;
 mod time;
 
+pub(crate) use aside::Aside;
 pub use behaviour::{Behaviour, ErrorOf, TransitionOf};
 pub use context::{Context, Overdue};
 pub use error::{Error, Refusal};

@@ -6,7 +6,10 @@ use super::{
     Batch, Calls, ChannelTransition, Limits, Topology, Traffic, Violation, WaiterId, Wakes,
     inbound::Inbound,
 };
-use crate::{fsm::Time, wire::ShortString};
+use crate::{
+    fsm::{Aside, Time},
+    wire::ShortString,
+};
 
 /// Transitions of channels that are kept for whoever logs them.
 const TRANSITIONS_KEPT: usize = 256;
@@ -42,8 +45,8 @@ pub(super) struct Core {
     /// A consumer has begun to wait for its queue.
     pub(super) queues_are_away: bool,
     /// Messages that were published again after a cut.
-    pub(super) replayed: u64,
-    pub(super) traffic: Traffic,
+    pub(super) replayed: Aside<u64>,
+    pub(super) traffic: Aside<Traffic>,
     /// What waits for all consumers.
     pub(super) inbound: Inbound,
     /// Consumers that hold more than they may.
@@ -74,8 +77,8 @@ impl Core {
             topology: Topology::default(),
             consumers_left: Vec::new(),
             queues_are_away: false,
-            replayed: 0,
-            traffic: Traffic::default(),
+            replayed: Aside::default(),
+            traffic: Aside::default(),
             inbound: Inbound::default(),
             behind: 0,
             paused_since: None,

@@ -1,6 +1,7 @@
 //! How much waits for all consumers of a connection together.
 
 use super::Limits;
+use crate::fsm::Aside;
 
 /// So many bytes are read between two looks for messages that have waited since the last one: 32 blocks.
 const DETACH_AFTER: usize = 2 * 1024 * 1024;
@@ -10,29 +11,30 @@ const DETACH_AFTER: usize = 2 * 1024 * 1024;
 /// What consumers take is not subtracted: they are many, and each look finds out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Inbound {
-    messages: usize,
-    bytes: usize,
+    // These decide only when to count and to copy, not what comes of it.
+    messages: Aside<usize>,
+    bytes: Aside<usize>,
     full: bool,
-    read: usize,
+    read: Aside<usize>,
 }
 
 impl Inbound {
     /// A delivery arrived for a consumer, and will wait.
     #[inline]
     pub(super) fn arrived(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes;
+        *self.messages += 1;
+        *self.bytes += bytes;
     }
 
     /// Whether more may wait than is allowed: it is to be counted.
     #[inline]
     pub(super) fn may_be_full(&self, limits: &Limits) -> bool {
-        exceeds(self.messages, self.bytes, limits)
+        exceeds(*self.messages, *self.bytes, limits)
     }
 
     /// It was counted: so much waits. Gives whether it is too much.
     pub(super) fn counted(&mut self, messages: usize, bytes: usize, limits: &Limits) -> bool {
-        (self.messages, self.bytes) = (messages, bytes);
+        (self.messages, self.bytes) = (Aside(messages), Aside(bytes));
         self.full = exceeds(messages, bytes, limits);
         self.full
     }
@@ -46,10 +48,10 @@ impl Inbound {
     /// So many bytes were read. Gives whether it is time to detach what has waited since the last time.
     #[inline]
     pub(super) fn read(&mut self, bytes: usize) -> bool {
-        self.read += bytes;
-        let due = self.read >= DETACH_AFTER;
+        *self.read += bytes;
+        let due = *self.read >= DETACH_AFTER;
         if due {
-            self.read = 0;
+            *self.read = 0;
         }
         due
     }

@@ -64,7 +64,7 @@ pub(crate) enum Overflow {
 }
 
 /// The arguments of a queue, understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Settings {
     pub(crate) kind: QueueKind,
     pub(crate) expires: Option<Duration>,

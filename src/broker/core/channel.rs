@@ -15,7 +15,7 @@ use super::{
 use crate::{fsm::Time, wire::ReplyCode};
 
 /// A channel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Channel {
     pub(crate) mode: Mode,
     /// The last delivery tag that was given.
@@ -41,7 +41,7 @@ pub(crate) struct Channel {
 }
 
 /// What a channel's publishes mean.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Mode {
     /// Nothing is said about them.
     #[default]
@@ -53,7 +53,7 @@ pub(crate) enum Mode {
 }
 
 /// A delivery that waits to be settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unacked {
     pub(crate) queue: QueueId,
     pub(crate) entry: Entry,
@@ -66,7 +66,7 @@ pub(crate) struct Unacked {
 }
 
 /// The consumer of direct replies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ReplyConsumer {
     pub(crate) tag: Name,
     /// The address that stands in for `amq.rabbitmq.reply-to` in what the channel publishes.
@@ -74,14 +74,14 @@ pub(crate) struct ReplyConsumer {
 }
 
 /// Publishes that the publisher was not told about, as runs of the same outcome.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Confirms {
     last: u64,
     due: VecDeque<Run>,
 }
 
 /// Consecutive publishes with one outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Run {
     pub(crate) first: u64,
     pub(crate) last: u64,
@@ -126,7 +126,7 @@ impl Confirms {
 }
 
 /// What waits for tx.commit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Transaction {
     pub(crate) publishes: Vec<Pending>,
     pub(crate) settled: Vec<(Settle, Vec<(u64, Unacked)>)>,
@@ -134,7 +134,7 @@ pub(crate) struct Transaction {
 }
 
 /// A message routed when it was published, delivered when it is committed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pending {
     pub(crate) message: Arc<Message>,
     pub(crate) queues: Vec<QueueId>,
@@ -142,7 +142,7 @@ pub(crate) struct Pending {
 }
 
 /// How a delivery is settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Settle {
     Ack,
     Requeue,

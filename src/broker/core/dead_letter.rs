@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Why a queue gave a message up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
     Rejected,
     Expired,
@@ -41,7 +41,7 @@ pub(crate) fn reason(name: &[u8]) -> Option<&'static str> {
 }
 
 /// A message that its queue gave up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Dead {
     queue: QueueId,
     /// Its place there, where it was in the queue.

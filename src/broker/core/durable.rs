@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Changes that are not stored, and who waits for them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Durable {
     /// The number of the batch that gathers, and of the last one that is stored.
     batch: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Durable {
 }
 
 /// A message as it is to be stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Kept {
     message: Arc<Message>,
     /// When it expires, in milliseconds since 1970.
@@ -67,7 +67,7 @@ impl Batch {
 }
 
 /// What was stored does not read as it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unreadable;
 
 impl Durable {

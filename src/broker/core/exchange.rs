@@ -62,7 +62,7 @@ pub(crate) struct Binding {
 }
 
 /// An exchange and what is bound to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Exchange {
     pub(crate) kind: ExchangeKind,
     pub(crate) durable: bool,
@@ -75,7 +75,7 @@ pub(crate) struct Exchange {
 }
 
 /// The bindings as matching needs them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Index {
     Direct(BTreeMap<Name, Vec<Destination>>),
     Fanout(Vec<Destination>),
@@ -179,7 +179,7 @@ impl Exchange {
 }
 
 /// A virtual host: its own names of exchanges and queues.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct VHost {
     pub(crate) name: Name,
     pub(crate) exchanges: BTreeMap<Name, Exchange>,

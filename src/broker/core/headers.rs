@@ -4,7 +4,7 @@ use super::{arguments::type_name, refusal::Refusal};
 use crate::wire::{FieldTable, Value};
 
 /// How a binding matches: `x-match` and the fields it compares.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HeadersPattern {
     any: bool,
     fields: Vec<(String, Value)>,

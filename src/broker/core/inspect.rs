@@ -1,9 +1,12 @@
 //! Looking at the core's state.
 
+use bytes::Bytes;
+
 use super::{
     At, ConnId, Core, Message, Name, Refusal,
     exchange::{Binding, Destination, VHost},
     message,
+    peer::Slot,
     queue::{Queue, QueueId},
 };
 use crate::{
@@ -66,6 +69,21 @@ impl Core {
                 entries.map(|entry| message_info(&entry.message, entry.redelivered)).collect()
             }
         }
+    }
+
+    /// The bodies of all messages of a queue: those that wait, in order, and then those that are
+    /// delivered and not settled.
+    pub(crate) fn bodies(&self, vhost: &str, name: &str) -> Vec<Bytes> {
+        let Some(id) = self.queue_named(vhost, name) else { return Vec::new() };
+        let ready = self.queues.get(&id).into_iter().flat_map(|queue| queue.ready.iter());
+        let channels = self.peers.values().flat_map(|peer| peer.channels.values());
+        let unsettled = channels.filter_map(|slot| match slot {
+            Slot::Open(channel) => Some(channel.unacked.values()),
+            Slot::Closing => None,
+        });
+        let delivered = unsettled.flatten().filter(|unacked| unacked.queue == id);
+        let entries = ready.chain(delivered.map(|unacked| &unacked.entry));
+        entries.map(|entry| entry.message.body.pieces().flatten().copied().collect()).collect()
     }
 
     /// The bindings of a virtual host, by source.

@@ -7,7 +7,7 @@ use crate::wire::{FieldTable, Properties, Value};
 
 /// Content as it came from a publisher: properties still encoded, the body in the pieces in
 /// which it arrived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Content {
     /// Property flags and list, as in the content header frame.
     pub(crate) properties: Bytes,
@@ -16,7 +16,7 @@ pub(crate) struct Content {
 }
 
 /// A body in one or several pieces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Body {
     first: Bytes,
     rest: Vec<Bytes>,
@@ -52,7 +52,7 @@ impl From<Bytes> for Body {
 }
 
 /// A message that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Message {
     /// The exchange it was published to.
     pub(crate) exchange: Name,
@@ -69,7 +69,7 @@ pub(crate) struct Message {
 }
 
 /// What routing and queues need to know of the properties.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Facts {
     /// The priority property.
     pub(crate) priority: u8,
@@ -88,7 +88,7 @@ pub(crate) struct Facts {
 }
 
 /// One queue that a message was dead-lettered from, for one reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Death {
     /// How many times.
     pub(crate) count: u64,

@@ -64,7 +64,7 @@ use queue::{ConsumerId, Queue};
 
 use crate::{
     broker::{event::Journal, permissions::Permissions},
-    fsm::Time,
+    fsm::{Aside, Time},
     wire::MethodId,
 };
 
@@ -80,7 +80,7 @@ pub(crate) struct At {
 }
 
 /// The bounds that the core keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Limits {
     /// The largest body that a queue takes.
     pub(crate) max_message_size: usize,
@@ -112,14 +112,14 @@ impl Default for Limits {
 }
 
 /// A user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct User {
     pub(crate) password: Vec<u8>,
     pub(crate) permissions: Permissions,
 }
 
 /// The broker's whole state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Core {
     limits: Limits,
     users: BTreeMap<Name, User>,
@@ -149,7 +149,7 @@ pub(crate) struct Core {
     /// What is done wrong on purpose.
     pub(crate) mischief: Mischief,
     /// What happened, for whoever listens.
-    pub(crate) journal: Journal,
+    pub(crate) journal: Aside<Journal>,
     /// What is to be stored, where there is a store.
     durable: Option<Box<durable::Durable>>,
     /// Seconds since 1970 at the origin of the core's time.
@@ -163,7 +163,7 @@ pub(crate) struct Core {
 }
 
 /// Faults that tests ask for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Mischief {
     /// Confirms stay with the broker until this is off again.
     pub(crate) withhold_confirms: bool,
@@ -202,7 +202,7 @@ impl Core {
             was_short: false,
             announced: false,
             mischief: Mischief::default(),
-            journal: Journal::default(),
+            journal: Aside::default(),
             durable: None,
             epoch,
             seed,

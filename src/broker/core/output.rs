@@ -8,7 +8,7 @@ use super::{message::Message, name::Name, refusal::Refusal};
 use crate::wire::MethodId;
 
 /// One thing to be sent. Encoding it is the session's work, outside the core's lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Output {
     /// An answer to a method on a channel.
     Reply(u16, Reply),
@@ -48,7 +48,7 @@ pub(crate) enum Output {
 }
 
 /// The answers to synchronous methods.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reply {
     ChannelOpenOk,
     ChannelCloseOk,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a connection tells about itself when it opens.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Introduction {
     pub(crate) user: Name,
     /// It understands basic.cancel from the broker.
@@ -28,7 +28,7 @@ pub(crate) struct Introduction {
 }
 
 /// A connection that has opened a virtual host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peer {
     pub(crate) vhost: usize,
     pub(crate) user: Name,
@@ -61,7 +61,7 @@ impl Peer {
 }
 
 /// A channel number in use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
     Open(Box<Channel>),
     /// channel.close was sent and its answer is awaited.
@@ -69,7 +69,7 @@ pub(crate) enum Slot {
 }
 
 /// What a channel number stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ChannelState {
     /// Nothing.
     Unused,

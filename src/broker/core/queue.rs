@@ -24,7 +24,7 @@ pub(crate) struct QueueId(pub(crate) u64);
 pub(crate) struct ConsumerId(pub(crate) u64);
 
 /// A queue of any kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Queue {
     pub(crate) name: Name,
     /// Its place in the core's list of virtual hosts.
@@ -50,7 +50,7 @@ pub(crate) struct Queue {
 }
 
 /// A message in a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Entry {
     /// Its place in the order of the queue, or the offset in a stream.
     pub(crate) place: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Entry {
 }
 
 /// The messages that wait, by priority, each lane in the order of publishing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ready {
     /// From the lowest priority to the highest; a single one where there are no priorities.
     lanes: Vec<VecDeque<Entry>>,
@@ -186,7 +186,7 @@ impl Ready {
 }
 
 /// One subscription.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Consumer {
     pub(crate) conn: ConnId,
     pub(crate) channel: u16,
@@ -234,7 +234,7 @@ impl Consumer {
 
 /// The consumers of a queue. Those that can take a message stand in rings, one per priority,
 /// and are served in turn; one that cannot steps out and comes back when it can.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Consumers {
     all: BTreeMap<ConsumerId, Consumer>,
     rings: BTreeMap<Reverse<i32>, VecDeque<ConsumerId>>,

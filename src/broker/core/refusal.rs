@@ -7,7 +7,7 @@ use crate::{broker::event::Budget, wire::ReplyCode};
 
 /// A refused operation. Its code decides whether the channel or the connection ends for it
 /// (AMQP 0-9-1 section 1.2, soft and hard errors).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Refusal {
     /// The reply code.
     pub(crate) code: ReplyCode,
@@ -94,7 +94,7 @@ impl Refusal {
 }
 
 /// Prints `queue 'q' in vhost '/'`, as RabbitMQ names its entities.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Entity<'a> {
     /// `queue` or `exchange`.
     pub(crate) kind: &'static str,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The log of a stream.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Log {
     entries: VecDeque<Appended>,
     /// The offset of the first entry that is kept.
@@ -19,14 +19,14 @@ pub(crate) struct Log {
     bytes: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Appended {
     message: Arc<Message>,
     at: Time,
 }
 
 /// Where a consumer of a stream begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Start {
     First,
     Last,
@@ -136,7 +136,7 @@ impl Log {
 /// What a consumer wants of a stream: messages by the value of their header
 /// `x-stream-filter-value`. RabbitMQ leaves out whole chunks where none can match; here every
 /// message is looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Filter {
     values: Vec<Bytes>,
     /// Whether messages without a value are wanted, too.

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use super::name::Name;
 
 /// A trie from patterns (`*` one word, `#` any number of words) to values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TopicTrie<T> {
     nodes: Vec<Node<T>>,
     free: Vec<usize>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Node<T> {
     parent: Option<(usize, Edge)>,
     words: BTreeMap<Name, usize>,
@@ -24,7 +24,7 @@ struct Node<T> {
     values: Vec<T>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Edge {
     Word(Name),
     Star,

@@ -10,14 +10,14 @@ use crate::{
 };
 
 /// Content of one channel that is not complete.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Assembly {
     /// The payload of the method frame.
     method: Bytes,
     awaits: Awaits,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Awaits {
     Header,
     Body {

@@ -34,7 +34,7 @@ use assembly::Assembly;
 use refused::{bad_frame, bad_method, out_of_place, unexpected};
 
 /// What the broker proposes and tells about itself to every client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Terms {
     pub(crate) channel_max: u16,
     pub(crate) frame_max: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Terms {
 }
 
 /// The protocol of one connection, in the broker's role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Session {
     conn: ConnId,
     terms: Arc<Terms>,
@@ -85,7 +85,7 @@ pub(crate) struct Session {
 }
 
 /// How far the connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Greeting,
     Starting,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Bytes that wait for the socket, in order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Outgoing {
     ready: VecDeque<Bytes>,
     tail: BytesMut,

@@ -8,7 +8,7 @@ use super::backoff::random;
 use super::policy::{Policy, Reasons, Resume};
 use super::stats::Tally;
 use super::vocabulary::{Action, End, Event, Kind, Retry, State};
-use crate::fsm::aside::Aside;
+use crate::fsm::Aside;
 use crate::fsm::{Behaviour, CauseId, Outcome, Overdue, Scope, Table, Time};
 
 /// The behaviour of a [`Supervisor`](super::Supervisor), public for its table and diagrams.

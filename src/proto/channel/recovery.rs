@@ -132,7 +132,7 @@ impl Channel {
         for (tag, kept, again) in self.ledger.replay(core.now) {
             let size = total(&kept.body);
             Outgoing::of(kept).encode(&mut core.batch, id, size, tag, frame_max);
-            core.replayed += u64::from(again);
+            *core.replayed += u64::from(again);
         }
     }
 

@@ -248,12 +248,12 @@ impl Connection {
 
     /// Messages that were published again after a lost connection.
     pub fn replayed(&self) -> u64 {
-        self.core.replayed
+        *self.core.replayed
     }
 
     /// What went through it.
     pub fn traffic(&self) -> Traffic {
-        self.core.traffic
+        *self.core.traffic
     }
 
     /// Channels that have not ended.
