@@ -30,6 +30,7 @@
 //! Time stands still here: `tests/sim` has deadlines. Frames are split in `tests/wire_decoder.rs`.
 #![cfg(test)]
 
+mod channel;
 mod explore;
 mod link;
 mod print;

@@ -93,7 +93,7 @@ pub fn plain() -> Vec<Mechanism> {
     vec![Mechanism { name: name("PLAIN"), response }]
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     let capabilities = ["consumer_cancel_notify", "connection.blocked", "basic.nack"]
         .into_iter()
         .fold(FieldTable::new(), |table, name| table.with(name, true).unwrap());
@@ -119,7 +119,7 @@ fn name(text: &str) -> ShortString {
     ShortString::new(text).unwrap()
 }
 
-fn queue() -> QueueSpec {
+pub fn queue() -> QueueSpec {
     QueueSpec {
         name: name("q"),
         passive: false,
@@ -130,7 +130,7 @@ fn queue() -> QueueSpec {
     }
 }
 
-fn consume(prefetch: u16) -> Request {
+pub fn consume(prefetch: u16) -> Request {
     Request::Consume(ConsumeSpec {
         queue: name("q"),
         automatic: false,
