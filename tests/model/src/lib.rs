@@ -27,6 +27,12 @@
 //! - The broker loses a link that the client has left at any time after the next one has opened, if it
 //!   still can change the queue; else at once.
 //!
+//! Exhausted: two channels, three messages, two cuts: 6,143,311 states, 16,830,115 transitions, at most 88
+//! steps (the long test; about two minutes of one core for each three million states). `tests/sim/planted
+//! --model NAME...` plants faults in the client and demands that this finds them.
+//!
+//! What one channel makes of every sequence of inputs is in `channel.rs`.
+//!
 //! Time stands still here: `tests/sim` has deadlines. Frames are split in `tests/wire_decoder.rs`.
 #![cfg(test)]
 
