@@ -110,7 +110,7 @@ fn first_count(cell: Cell) -> u64 {
         Workload::OpenChannel | Workload::IdleChannel => 1000,
         Workload::Stall => 1,
         Workload::RoundTrip => 1000,
-        Workload::Rpc => 200,
+        Workload::Rpc | Workload::RpcPlain => 200,
         _ if cell.size >= 1024 * 1024 => 20,
         _ if cell.size >= 64 * 1024 => 200,
         _ => 6400,

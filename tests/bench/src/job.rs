@@ -38,8 +38,11 @@ pub enum Workload {
     RabbitConfirm,
     /// On RabbitMQ: one connection publishes with confirms, one consumes and acks.
     EndToEnd,
-    /// On RabbitMQ: requests and answers over direct reply-to.
+    /// On RabbitMQ: requests and answers over direct reply-to. Requests are acked when they are
+    /// answered, and both are confirmed.
     Rpc,
+    /// The same without acks and confirms, where a client can do so.
+    RpcPlain,
 }
 
 /// How many messages are unconfirmed, or unsettled, at most.
@@ -70,6 +73,7 @@ impl Workload {
         Workload::RabbitConfirm,
         Workload::EndToEnd,
         Workload::Rpc,
+        Workload::RpcPlain,
     ];
 
     /// The name on the command line.
@@ -90,6 +94,7 @@ impl Workload {
             Workload::RabbitConfirm => "rabbitmq-confirm",
             Workload::EndToEnd => "rabbitmq-end-to-end",
             Workload::Rpc => "rabbitmq-rpc",
+            Workload::RpcPlain => "rabbitmq-rpc-plain",
         }
     }
 
@@ -112,7 +117,8 @@ impl Workload {
             Workload::Stall => "flood at a stalled consumer",
             Workload::RabbitConfirm => "RabbitMQ: publish + confirm, window 1000",
             Workload::EndToEnd => "RabbitMQ: end to end, confirms and acks",
-            Workload::Rpc => "RabbitMQ: RPC over direct reply-to",
+            Workload::Rpc => "RabbitMQ: RPC over direct reply-to, confirmed and acked",
+            Workload::RpcPlain => "RabbitMQ: the same RPC, only HopMQ confirms and acks",
         };
         title.to_owned()
     }
@@ -123,7 +129,10 @@ impl Workload {
 
     /// Whether it needs a real broker.
     pub fn on_rabbitmq(self) -> bool {
-        matches!(self, Workload::RabbitConfirm | Workload::EndToEnd | Workload::Rpc)
+        matches!(
+            self,
+            Workload::RabbitConfirm | Workload::EndToEnd | Workload::Rpc | Workload::RpcPlain
+        )
     }
 
     /// Whether it measures memory, not time.

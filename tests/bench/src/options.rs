@@ -35,7 +35,7 @@ usage: tests/bench/run [OPTION...]
   --quick              short runs, few rounds, nothing over 64 KiB: under a minute, for development
   --only A,B           these workloads: publish, confirm, confirm-singly, round-trip, consume, consume-ack, tasks,
                        connect, open-channel, idle-connection, idle-channel, stall,
-                       rabbitmq-confirm, rabbitmq-end-to-end, rabbitmq-rpc
+                       rabbitmq-confirm, rabbitmq-end-to-end, rabbitmq-rpc, rabbitmq-rpc-plain
   --peers A,B          these peers: raw, hopmq, hopmq-2-threads, hopmq-publish-all, librabbitmq, amqprs, lapin-pipelined, lapin
   --size N,M           these body sizes: 16, 1024, 65536, 1048576
   --tasks N            tasks of the workload of that name (64), to see how cost grows with them
@@ -99,7 +99,8 @@ fn cells(workload: Workload, wanted: &[usize]) -> Vec<Cell> {
         }
         Workload::Tasks => &[16, 1024],
         Workload::EndToEnd => &[16, 1024, 64 * 1024],
-        Workload::RoundTrip | Workload::Rpc | Workload::Stall => &[16],
+        Workload::RoundTrip | Workload::Stall => &[16],
+        Workload::Rpc | Workload::RpcPlain => &[16],
         Workload::ConfirmSingly | Workload::RabbitConfirm => &[16],
         Workload::Connect | Workload::OpenChannel => &[0],
         Workload::IdleConnection | Workload::IdleChannel => &[0],

@@ -7,7 +7,7 @@ use std::{fmt::Write, fs, path::Path, process::Command};
 
 use crate::{
     compare::{Column, Row},
-    job::{Failure, Workload},
+    job::Failure,
     meter::Measured,
     options::Options,
     peers,
@@ -88,7 +88,7 @@ fn head(options: &Options) -> String {
         "# What a message costs\n\n\
          Made by `{}`: {} interleaved rounds of {} s each, the median; ± is half the range. The client is bound to \
          one core and the broker to another. `raw` writes and reads pre-encoded frames in large blocks: \
-         the limit of the socket.\n\n{}\n\n{}\n",
+         the limit of the socket. Asynchronous clients run in a task of a runtime, and not beside its tasks.\n\n{}\n\n{}\n",
         options.command,
         options.rounds,
         options.seconds,
@@ -118,8 +118,11 @@ fn cpu(text: &mut String, options: &Options, rows: &[Row]) {
     for peer in &options.peers {
         let _ = write!(text, " {} |", peer.name());
     }
-    let _ = writeln!(text, " hopmq : raw | hopmq : best Rust peer | hopmq : librabbitmq |");
-    let _ = writeln!(text, "|---|{}", "---|".repeat(options.peers.len() + 3));
+    let _ = writeln!(
+        text,
+        " hopmq : raw | hopmq : best Rust peer | hopmq : librabbitmq | raw : best Rust peer |"
+    );
+    let _ = writeln!(text, "|---|{}", "---|".repeat(options.peers.len() + 4));
     for row in rows.iter().filter(|row| !row.cell.workload.is_memory()) {
         let _ = write!(text, "| {} |", title(row));
         for peer in &options.peers {
@@ -132,8 +135,11 @@ fn cpu(text: &mut String, options: &Options, rows: &[Row]) {
                 None => write!(text, " |"),
             };
         }
-        for rivals in [&["raw"][..], peers::RUST, &["librabbitmq"]] {
-            let _ = match ratio(row, rivals) {
+        let of_hopmq =
+            [&["raw"][..], peers::RUST, &["librabbitmq"]].map(|rivals| ratio(row, rivals));
+        // What no client can be below.
+        for ratio in of_hopmq.into_iter().chain([ratio_of("raw", row, peers::RUST)]) {
+            let _ = match ratio {
                 Some(ratio) => write!(text, " {} |", short(ratio)),
                 None => write!(text, " |"),
             };
@@ -144,7 +150,11 @@ fn cpu(text: &mut String, options: &Options, rows: &[Row]) {
 
 /// HopMQ's cost by that of the cheapest of these, round by round, the median.
 pub fn ratio(row: &Row, rivals: &[&str]) -> Option<f64> {
-    let hopmq = column(row, "hopmq")?;
+    ratio_of("hopmq", row, rivals)
+}
+
+fn ratio_of(peer: &str, row: &Row, rivals: &[&str]) -> Option<f64> {
+    let own = column(row, peer)?;
     let rivals: Vec<_> = rivals.iter().filter_map(|rival| column(row, rival)).collect();
     let best = |round: usize| {
         rivals
@@ -152,8 +162,8 @@ pub fn ratio(row: &Row, rivals: &[&str]) -> Option<f64> {
             .filter_map(|rival| rival.rounds.get(round).map(Measured::cpu_us))
             .min_by(f64::total_cmp)
     };
-    let ratios = hopmq.rounds.iter().enumerate();
-    median(ratios.filter_map(|(round, hopmq)| Some(hopmq.cpu_us() / best(round)?)))
+    let ratios = own.rounds.iter().enumerate();
+    median(ratios.filter_map(|(round, own)| Some(own.cpu_us() / best(round)?)))
 }
 
 fn column<'a>(row: &'a Row, peer: &str) -> Option<&'a Column> {
@@ -197,12 +207,7 @@ pub fn title(row: &Row) -> String {
         size if size >= 1024 => format!("{} KiB", size / 1024),
         size => format!("{size} B"),
     };
-    match row.cell.workload {
-        Workload::RabbitConfirm | Workload::EndToEnd | Workload::Rpc | Workload::Stall => {
-            format!("{}, {size}", row.cell.workload.title())
-        }
-        workload => format!("{}, {size}", workload.title()),
-    }
+    format!("{}, {size}", row.cell.workload.title())
 }
 
 /// Three digits that count.

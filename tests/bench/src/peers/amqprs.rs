@@ -39,7 +39,9 @@ impl Peer for Amqprs {
     }
 
     fn run(&self, job: &Job, meter: &mut Meter) -> Result<(), Failure> {
-        peers::block_on(work(job, meter))
+        peers::run_alone(job, meter, |job, mut meter| async move {
+            (work(&job, &mut meter).await, meter)
+        })
     }
 }
 
@@ -59,7 +61,7 @@ async fn work(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         Workload::IdleChannel => idle_channels(job, meter).await,
         Workload::Stall => stall(job, meter).await,
         Workload::EndToEnd => end_to_end(job, meter).await,
-        Workload::Rpc => rpc(job, meter).await,
+        Workload::Rpc | Workload::RpcPlain => rpc(job, meter).await,
     }
 }
 
@@ -313,27 +315,44 @@ async fn end_to_end(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
 
 async fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+    let sure = job.workload == Workload::Rpc;
     let (_serving, server) = open(job).await?;
     declare(&server, QUEUE).await?;
-    let mut requests = consumer(&server, QUEUE, true).await?;
+    let mut requests = consumer(&server, QUEUE, !sure).await?;
     let (_calling, client) = open(job).await?;
     let mut answers = consumer(&client, REPLY_TO, true).await?;
+    let mut confirmed = None;
+    let mut answered = None;
+    if sure {
+        confirmed = Some(confirming(&client).await?);
+        answered = Some(confirming(&server).await?);
+    }
     let (body, answer) = (job.body(), job.body());
     let serving = tokio::spawn(async move {
+        let mut sent = 0;
         while let Some(request) = requests.recv().await {
             let properties = request.basic_properties.unwrap_or_default();
             let reply_to = properties.reply_to().map_or("", String::as_str);
             send(&server, reply_to, &answer).await?;
+            sent += 1;
+            if let Some(answered) = &mut answered {
+                let tag = request.deliver.ok_or("no tag")?.delivery_tag();
+                server.basic_ack(BasicAckArguments::new(tag, false)).await?;
+                answered.wait_for(|answered| *answered >= sent).await?;
+            }
         }
-        Ok::<(), amqprs::error::Error>(())
+        Ok::<(), Failure>(())
     });
     meter.start();
-    for _ in 0..job.count {
+    for sent in 1..=job.count {
         let begun = Instant::now();
         let properties = BasicProperties::default().with_reply_to(REPLY_TO).finish();
         let arguments = BasicPublishArguments::new("", QUEUE);
         client.basic_publish(properties, body.clone(), arguments).await?;
         answers.recv().await.ok_or("the consumer ended")?;
+        if let Some(confirmed) = &mut confirmed {
+            confirmed.wait_for(|confirmed| *confirmed >= sent).await?;
+        }
         meter.latency(begun);
     }
     meter.stop();

@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    mem,
     time::{Duration, Instant},
 };
 
@@ -44,20 +43,16 @@ impl Peer for HopMq {
     }
 
     fn run(&self, job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+        let work =
+            |job: Job, mut meter: Meter| async move { (work(&job, &mut meter).await, meter) };
         if self.threads == 1 {
-            return peers::block_on(work(job, meter));
+            return peers::run_alone(job, meter, work);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .enable_all()
             .build()?;
-        // On a worker, as a service's tasks are, and not beside the runtime.
-        let job = job.clone();
-        let mut own = mem::replace(meter, Meter::new(0, false));
-        let work = async move { (work(&job, &mut own).await, own) };
-        let (result, own) = runtime.block_on(runtime.spawn(work))?;
-        *meter = own;
-        result
+        peers::run_on(&runtime, job, meter, work)
     }
 }
 
@@ -81,11 +76,12 @@ impl Peer for HopMqPublishAll {
     }
 
     fn run(&self, job: &Job, meter: &mut Meter) -> Result<(), Failure> {
-        peers::block_on(async {
-            match job.workload {
-                Workload::Publish => publish_in_chunks(job, meter).await,
-                _ => confirm_in_chunks(job, meter).await,
-            }
+        peers::run_alone(job, meter, |job, mut meter| async move {
+            let result = match job.workload {
+                Workload::Publish => publish_in_chunks(&job, &mut meter).await,
+                _ => confirm_in_chunks(&job, &mut meter).await,
+            };
+            (result, meter)
         })
     }
 }
@@ -106,7 +102,7 @@ async fn work(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         Workload::IdleChannel => idle_channels(job, meter).await,
         Workload::Stall => stall(job, meter).await,
         Workload::EndToEnd => end_to_end(job, meter).await,
-        Workload::Rpc => rpc(job, meter).await,
+        Workload::Rpc | Workload::RpcPlain => rpc(job, meter).await,
     }
 }
 
@@ -368,6 +364,7 @@ async fn end_to_end(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     Ok(())
 }
 
+/// It has but one way: requests are acked, and both sides' messages confirmed.
 async fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     let (serving, chan) = open(job).await?;
     let queue = declare(&chan, QUEUE).await?;

@@ -54,7 +54,10 @@ impl Peer for Lapin {
     }
 
     fn run(&self, job: &Job, meter: &mut Meter) -> Result<(), Failure> {
-        peers::block_on(self.work(job, meter))
+        let own = Lapin { pipelined: self.pipelined };
+        peers::run_alone(job, meter, |job, mut meter| async move {
+            (own.work(&job, &mut meter).await, meter)
+        })
     }
 }
 
@@ -75,7 +78,7 @@ impl Lapin {
             Workload::IdleChannel => idle_channels(job, meter).await,
             Workload::Stall => stall(job, meter).await,
             Workload::EndToEnd => self.end_to_end(job, meter).await,
-            Workload::Rpc => rpc(job, meter).await,
+            Workload::Rpc | Workload::RpcPlain => rpc(job, meter).await,
         }
     }
 
@@ -315,16 +318,25 @@ async fn stall(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
 
 async fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+    let sure = job.workload == Workload::Rpc;
     let (_serving, server) = open(job).await?;
     declare(&server, QUEUE).await?;
-    let mut requests = consumer(&server, QUEUE, true).await?;
+    let mut requests = consumer(&server, QUEUE, !sure).await?;
     let (_calling, client) = open(job).await?;
     let mut answers = consumer(&client, REPLY_TO, true).await?;
+    if sure {
+        client.confirm_select(ConfirmSelectOptions::default()).await?;
+        server.confirm_select(ConfirmSelectOptions::default()).await?;
+    }
     let (body, answer) = (job.body(), job.body());
     let serving = tokio::spawn(async move {
         while let Some(request) = requests.try_next().await? {
             let reply_to = request.properties.reply_to().clone().unwrap_or_default();
-            send(&server, reply_to.as_str(), &answer).await?;
+            let confirm = send(&server, reply_to.as_str(), &answer).await?;
+            if sure {
+                request.ack(BasicAckOptions::default()).await?;
+                confirm.await?;
+            }
         }
         lapin::Result::Ok(())
     });
@@ -333,8 +345,12 @@ async fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         let begun = Instant::now();
         let properties = BasicProperties::default().with_reply_to(REPLY_TO.into());
         let options = BasicPublishOptions::default();
-        client.basic_publish("".into(), QUEUE.into(), options, &body, properties).await?;
+        let publish = client.basic_publish("".into(), QUEUE.into(), options, &body, properties);
+        let confirm = publish.await?;
         answers.next().await.ok_or("the consumer ended")??;
+        if sure {
+            confirm.await?;
+        }
         meter.latency(begun);
     }
     meter.stop();

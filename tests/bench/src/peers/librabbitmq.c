@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/time.h>
 
 static int replied(amqp_connection_state_t conn) {
   return amqp_get_rpc_reply(conn).reply_type == AMQP_RESPONSE_NORMAL ? 0 : -1;
@@ -72,14 +71,20 @@ int64_t bench_wait_ack(amqp_connection_state_t conn) {
   return ((amqp_basic_ack_t *)frame.payload.method.decoded)->delivery_tag;
 }
 
-/* Waits for the next message. Gives its tag; its reply-to, if it has one, goes into `reply_to`. */
-int64_t bench_take(amqp_connection_state_t conn, int64_t timeout_us, char reply_to[256]) {
+/* Waits for the next message. Gives its tag; its reply-to, if it has one, goes into `reply_to`, and the tag of an
+ * ack that comes before it into `acked`. */
+int64_t bench_take(amqp_connection_state_t conn, char reply_to[256], int64_t *acked) {
   amqp_envelope_t envelope;
-  struct timeval timeout = {timeout_us / 1000000, timeout_us % 1000000};
   amqp_maybe_release_buffers(conn);
-  amqp_rpc_reply_t reply = amqp_consume_message(conn, &envelope, timeout_us < 0 ? NULL : &timeout, 0);
-  if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
-    return reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION && reply.library_error == AMQP_STATUS_TIMEOUT ? 0 : -1;
+  amqp_rpc_reply_t reply = amqp_consume_message(conn, &envelope, NULL, 0);
+  while (reply.reply_type != AMQP_RESPONSE_NORMAL) {
+    if (reply.reply_type != AMQP_RESPONSE_LIBRARY_EXCEPTION || reply.library_error != AMQP_STATUS_UNEXPECTED_STATE) {
+      return -1;
+    }
+    int64_t tag = bench_wait_ack(conn);
+    if (tag < 0) return -1;
+    if (acked && tag) *acked = tag;
+    reply = amqp_consume_message(conn, &envelope, NULL, 0);
   }
   if (reply_to) {
     amqp_basic_properties_t *properties = &envelope.message.properties;

@@ -38,7 +38,7 @@ unsafe extern "C" {
         size: usize,
     ) -> c_int;
     fn bench_wait_ack(conn: State) -> i64;
-    fn bench_take(conn: State, timeout_us: i64, reply_to: *mut c_char) -> i64;
+    fn bench_take(conn: State, reply_to: *mut c_char, acked: *mut i64) -> i64;
     fn bench_ack(conn: State, channel: c_int, tag: u64) -> c_int;
     fn bench_wait_two(first: State, second: State) -> c_int;
 }
@@ -74,7 +74,7 @@ impl Peer for LibRabbitMq {
             Workload::IdleChannel => idle_channels(job, meter),
             Workload::Stall => stall(job, meter),
             Workload::EndToEnd => end_to_end(job, meter),
-            Workload::Rpc => rpc(job, meter),
+            Workload::Rpc | Workload::RpcPlain => rpc(job, meter),
         }
     }
 }
@@ -144,18 +144,23 @@ impl Connection {
     }
 
     fn take(&self) -> Result<u64, Failure> {
-        let tag = unsafe { bench_take(self.0, -1, ptr::null_mut()) };
+        let tag = unsafe { bench_take(self.0, ptr::null_mut(), ptr::null_mut()) };
         u64::try_from(tag).map_err(|_| "no message".into())
     }
 
-    /// A message's reply-to.
-    fn take_request(&self) -> Result<String, Failure> {
+    /// A message's tag and reply-to.
+    fn take_request(&self) -> Result<(u64, String), Failure> {
         let mut reply_to = [0_u8; 256];
-        let tag = unsafe { bench_take(self.0, -1, reply_to.as_mut_ptr().cast()) };
-        if tag < 0 {
-            return Err("no message".into());
-        }
-        Ok(CStr::from_bytes_until_nul(&reply_to)?.to_str()?.to_owned())
+        let tag = unsafe { bench_take(self.0, reply_to.as_mut_ptr().cast(), ptr::null_mut()) };
+        let reply_to = CStr::from_bytes_until_nul(&reply_to)?.to_str()?.to_owned();
+        Ok((u64::try_from(tag).map_err(|_| "no message")?, reply_to))
+    }
+
+    /// Takes a message, and tells of an ack that comes before it.
+    fn take_reply(&self) -> Result<bool, Failure> {
+        let mut acked = 0;
+        let tag = unsafe { bench_take(self.0, ptr::null_mut(), &raw mut acked) };
+        if tag < 0 { Err("no message".into()) } else { Ok(acked > 0) }
     }
 
     fn ack(&self, tag: u64) -> Result<(), Failure> {
@@ -337,15 +342,30 @@ fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
     const REPLY_TO: &CStr = c"amq.rabbitmq.reply-to";
     let (server, body) = (Connection::with_channel(job)?, job.body());
     server.declare(QUEUE)?;
-    server.consume(QUEUE, true, 0)?;
+    let sure = job.workload == Workload::Rpc;
+    server.consume(QUEUE, !sure, 0)?;
     let client = Connection::with_channel(job)?;
     client.consume(REPLY_TO.to_str()?, true, 0)?;
+    if sure {
+        client.confirm_select(1)?;
+        server.confirm_select(1)?;
+    }
     meter.start();
     for _ in 0..job.count {
         let begun = Instant::now();
         client.publish_with(1, QUEUE, REPLY_TO.as_ptr(), &body)?;
-        server.publish(1, &server.take_request()?, &body)?;
-        client.take()?;
+        let (tag, reply_to) = server.take_request()?;
+        server.publish(1, &reply_to, &body)?;
+        if sure {
+            server.ack(tag)?;
+        }
+        let confirmed = client.take_reply()?;
+        if sure {
+            if !confirmed {
+                client.wait_ack()?;
+            }
+            server.wait_ack()?;
+        }
         meter.latency(begun);
     }
     meter.stop();

@@ -1,6 +1,13 @@
 //! The clients that take part, one file each.
 
-use crate::job::Peer;
+use std::mem;
+
+use tokio::runtime::Runtime;
+
+use crate::{
+    job::{Failure, Job, Peer},
+    meter::Meter,
+};
 
 #[cfg(feature = "peers")]
 mod amqprs;
@@ -43,7 +50,31 @@ fn locked(package: &str) -> String {
 }
 
 /// Runs the job of an asynchronous client, on this thread alone.
-fn block_on<T>(job: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(job)
+fn run_alone<F>(
+    job: &Job,
+    meter: &mut Meter,
+    work: impl FnOnce(Job, Meter) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = (Result<(), Failure>, Meter)> + Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    run_on(&runtime, job, meter, work)
+}
+
+/// Runs it in a task, as what a service does for its requests runs, and not beside the tasks: tokio
+/// asks the system for news before each look at the future that it blocks on.
+fn run_on<F>(
+    runtime: &Runtime,
+    job: &Job,
+    meter: &mut Meter,
+    work: impl FnOnce(Job, Meter) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = (Result<(), Failure>, Meter)> + Send + 'static,
+{
+    let own = mem::replace(meter, Meter::new(0, false));
+    let (result, own) = runtime.block_on(runtime.spawn(work(job.clone(), own)))?;
+    *meter = own;
+    result
 }

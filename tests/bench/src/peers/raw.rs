@@ -49,7 +49,7 @@ impl Peer for Raw {
             Workload::Connect => connect(job, meter),
             Workload::OpenChannel => open_channels(job, meter),
             Workload::EndToEnd => rabbitmq::end_to_end(job, meter),
-            Workload::Rpc => rabbitmq::rpc(job, meter),
+            Workload::Rpc | Workload::RpcPlain => rabbitmq::rpc(job, meter),
             Workload::IdleConnection | Workload::IdleChannel | Workload::Stall => Ok(()),
         }
     }

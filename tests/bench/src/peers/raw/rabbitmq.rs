@@ -3,8 +3,8 @@
 use std::{io, os::fd::AsRawFd, time::Instant};
 
 use crate::{
-    frames::{self, Fields, HEADER, METHOD},
-    job::{Failure, Job, QUEUE, WINDOW},
+    frames::{self, Fields, HEADER},
+    job::{Failure, Job, QUEUE, WINDOW, Workload},
     meter::Meter,
     peers::raw::{acknowledged, block_of, link::Link},
 };
@@ -55,18 +55,24 @@ pub fn end_to_end(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
 }
 
 pub fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
+    let sure = job.workload == Workload::Rpc;
     let mut server = Link::with_channel(job.port)?;
     server.declare(1, QUEUE)?;
-    server.consume(1, QUEUE, true)?;
+    server.consume(1, QUEUE, !sure)?;
     let mut client = Link::with_channel(job.port)?;
     client.consume(1, REPLY_TO, true)?;
+    if sure {
+        client.call(1, (85, 10), |out| out.push(0))?;
+        server.call(1, (85, 10), |out| out.push(0))?;
+    }
+    let (mut confirmed, mut answers_confirmed) = (0, 0);
     let mut request = Vec::new();
     let mut properties = vec![0b0000_0010, 0]; // reply-to, bit 9
     frames::short(&mut properties, REPLY_TO);
     frames::publish_with(&mut request, 1, QUEUE, &properties, &job.body());
     let body = job.body();
     meter.start();
-    for _ in 0..job.count {
+    for sent in 1..=job.count {
         let begun = Instant::now();
         client.send(&request)?;
         let mut reply_to = String::new();
@@ -81,11 +87,20 @@ pub fn rpc(job: &Job, meter: &mut Meter) -> Result<(), Failure> {
         }
         let mut reply = Vec::new();
         frames::publish(&mut reply, 1, &reply_to, &body);
+        if sure {
+            frames::ack(&mut reply, 1, sent, false);
+        }
         server.send(&reply)?;
         let mut answered = false;
-        while !answered {
-            client.read_frames(|kind, _, payload| {
-                answered |= kind == METHOD && payload.starts_with(&[0, 60, 0, 60]);
+        while !answered || sure && confirmed < sent {
+            client.read(|_, id, mut fields| {
+                answered |= id == (60, 60);
+                confirmed = acknowledged(confirmed, id, &mut fields);
+            })?;
+        }
+        while sure && answers_confirmed < sent {
+            server.read(|_, id, mut fields| {
+                answers_confirmed = acknowledged(answers_confirmed, id, &mut fields);
             })?;
         }
         meter.latency(begun);
