@@ -112,6 +112,7 @@ impl Message {
     }
 
     /// The body.
+    #[inline]
     pub fn body(&self) -> &Body {
         &self.body
     }
@@ -373,12 +374,14 @@ impl Default for Message {
 // Not from strings: a routing key and a body cannot change places unnoticed.
 
 impl From<Body> for Message {
+    #[inline]
     fn from(body: Body) -> Self {
         Message { body, persistence: Persistence::Persistent, more: None }
     }
 }
 
 impl From<Bytes> for Message {
+    #[inline]
     fn from(body: Bytes) -> Self {
         Body::from(body).into()
     }

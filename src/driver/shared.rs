@@ -136,6 +136,7 @@ impl Shared {
 
     /// Like [`Shared::with`], for what every message does: it only adds to what is to be written, so
     /// nobody is to be woken but the task.
+    #[inline]
     fn append<R>(&self, append: impl FnOnce(&mut Connection, &mut Waiters) -> R) -> R {
         let mut state = self.lock();
         let State { connection, waiters, task, .. } = &mut *state;
@@ -318,6 +319,7 @@ impl Shared {
     }
 
     /// Hands a message over, or keeps the waker for when there is room.
+    #[inline]
     pub(crate) fn poll_publish(
         &self,
         key: ChannelKey,

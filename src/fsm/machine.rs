@@ -162,6 +162,14 @@ impl<B: Behaviour> Machine<B> {
         self.transitions.pop_front()
     }
 
+    /// Gives back the memory of transitions that were fetched: for machines of which there are many,
+    /// and that rarely step.
+    pub(crate) fn rest(&mut self) {
+        if self.transitions.is_empty() {
+            *self.transitions = VecDeque::new();
+        }
+    }
+
     /// The current state.
     #[must_use]
     pub fn state(&self) -> B::State {

@@ -417,6 +417,7 @@ impl ChannelMachine {
         while let Some(transition) = self.0.poll_transition() {
             core.note(ChannelTransition { channel, transition });
         }
+        self.0.rest();
     }
 }
 

@@ -221,6 +221,7 @@ impl Body {
     }
 
     /// The segments, in order.
+    #[inline]
     pub fn segments(&self) -> &[Bytes] {
         match &self.segments {
             Segments::One(one) => std::slice::from_ref(one),
@@ -254,6 +255,7 @@ impl Body {
 }
 
 impl From<Bytes> for Body {
+    #[inline]
     fn from(bytes: Bytes) -> Self {
         Body { segments: Segments::One(bytes) }
     }

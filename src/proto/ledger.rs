@@ -115,16 +115,19 @@ impl Default for Ledger {
 
 impl Ledger {
     /// The tag that the next publish will have.
+    #[inline]
     pub fn next_tag(&self) -> u64 {
         self.base + self.slots.len() as u64
     }
 
     /// The number of publishes that the broker has not answered.
+    #[inline]
     pub fn outstanding(&self) -> usize {
         self.outstanding
     }
 
     /// The bytes of those publishes.
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -135,6 +138,7 @@ impl Ledger {
     }
 
     /// Notes a publish and gives its tag. What is kept survives a lost connection.
+    #[inline]
     pub fn push(&mut self, now: Time, size: usize, kept: Option<Box<Kept>>) -> u64 {
         let tag = self.next_tag();
         self.slots.push_back(Slot {
@@ -218,12 +222,31 @@ impl Ledger {
         if last >= self.next_tag() {
             return false;
         }
-        let first = if multiple { self.base } else { last };
-        for tag in first.max(self.base)..=last {
-            self.settle_one(tag, nacked, wakes);
+        if multiple && !nacked {
+            self.confirm_through(last, wakes);
+        } else {
+            let first = if multiple { self.base } else { last };
+            for tag in first.max(self.base)..=last {
+                self.settle_one(tag, nacked, wakes);
+            }
         }
         self.advance();
         true
+    }
+
+    /// Confirms everything up to this tag, as [`settle_one`](Self::settle_one) does: the usual
+    /// answer, which leaves nothing behind but what was exceptional before.
+    fn confirm_through(&mut self, last: u64, wakes: &mut Wakes) {
+        let count = last.saturating_add(1).saturating_sub(self.base) as usize;
+        let count = count.min(self.slots.len());
+        for slot in self.slots.drain(..count) {
+            if matches!(slot.state, SlotState::Outstanding | SlotState::Returned) {
+                wakes.extend(slot.waiter);
+                self.outstanding -= 1;
+                self.bytes -= slot.size as usize;
+            }
+        }
+        self.base += count as u64;
     }
 
     /// Ends every outstanding publish as unknown.
@@ -368,6 +391,26 @@ mod tests {
         assert_eq!(outcome(&mut ledger, 2), Poll::Ready(Outcome::Confirmed));
         assert_eq!(outcome(&mut ledger, 3), Poll::Pending);
         assert_eq!((ledger.outstanding(), ledger.bytes()), (1, 10));
+    }
+
+    #[test]
+    fn a_sweep_confirms_as_single_acks_do() {
+        let mix = |ledger: &mut Ledger, wakes: &mut Wakes| {
+            assert!(ledger.poll(4, || waiter(7)).is_pending());
+            assert!(ledger.poll(1, || waiter(8)).is_pending());
+            assert!(ledger.returned(3, ReplyCode::NO_ROUTE, "NO_ROUTE".into()));
+            assert!(ledger.settle(2, false, true, wakes), "a nack in between");
+            assert!(ledger.settle(6, false, false, wakes), "one ahead of the sweep");
+        };
+        let (mut swept, mut swept_wakes) = (ledger(7), Wakes::new());
+        mix(&mut swept, &mut swept_wakes);
+        assert!(swept.settle(5, true, false, &mut swept_wakes));
+        let (mut single, mut single_wakes) = (ledger(7), Wakes::new());
+        mix(&mut single, &mut single_wakes);
+        for tag in [1, 3, 4, 5] {
+            assert!(single.settle(tag, false, false, &mut single_wakes));
+        }
+        assert_eq!((swept, swept_wakes), (single, single_wakes));
     }
 
     #[test]

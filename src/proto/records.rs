@@ -69,6 +69,7 @@ impl Records {
         slot.channel.as_deref().filter(|_| slot.generation == key.generation)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, key: ChannelKey) -> Option<&mut Channel> {
         let slot = self.slots.get_mut(key.index as usize)?;
         slot.channel.as_deref_mut().filter(|_| slot.generation == key.generation)

@@ -115,6 +115,7 @@ impl Unsettled {
     }
 
     /// Whether an ack waits for the next flush.
+    #[inline]
     pub fn is_due(&self) -> bool {
         self.due.is_some()
     }

@@ -143,13 +143,19 @@ impl<'b> Writer<'b> {
     #[inline(always)]
     pub(crate) fn array<const N: usize>(&mut self, bytes: [u8; N]) {
         self.flush_bits();
-        self.put(&bytes);
+        self.put(bytes);
     }
 
     #[inline(always)]
     pub(crate) fn slice(&mut self, bytes: &[u8]) {
         self.flush_bits();
-        self.put_with(bytes, copy);
+        match std::mem::take(&mut self.rest).split_at_mut_checked(bytes.len()) {
+            Some((head, tail)) => {
+                copy(head, bytes);
+                self.rest = tail;
+            }
+            None => Self::too_long(),
+        }
     }
 
     #[inline(always)]
@@ -165,28 +171,27 @@ impl<'b> Writer<'b> {
     #[inline(always)]
     pub(crate) fn flush_bits(&mut self) {
         if self.used > 0 {
-            self.put(&[self.bits]);
-            self.bits = 0;
+            let bits = std::mem::take(&mut self.bits);
             self.used = 0;
+            self.put([bits]);
         }
     }
 
     #[inline(always)]
-    fn put(&mut self, bytes: &[u8]) {
-        self.put_with(bytes, <[u8]>::copy_from_slice);
-    }
-
-    #[inline(always)]
-    fn put_with(&mut self, bytes: &[u8], copy: impl FnOnce(&mut [u8], &[u8])) {
-        let rest = std::mem::take(&mut self.rest);
-        match rest.split_at_mut_checked(bytes.len()) {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        match std::mem::take(&mut self.rest).split_first_chunk_mut() {
             Some((head, tail)) => {
-                copy(head, bytes);
+                *head = bytes;
                 self.rest = tail;
             }
-            // The slice was measured with the same fields: a miss is a mistake in this module.
-            None => debug_assert!(false, "the meter and the writer disagree"),
+            None => Self::too_long(),
         }
+    }
+
+    /// The slice was measured with the same fields: a miss is a mistake in this module.
+    #[inline(always)]
+    fn too_long() {
+        debug_assert!(false, "the meter and the writer disagree");
     }
 }
 

@@ -64,7 +64,14 @@ impl Channel {
     }
 
     /// Writes the ack that covers all that was acknowledged in order.
+    #[inline]
     pub(in crate::proto) fn flush_acks(&mut self, bytes: &mut BytesMut) {
+        if self.unsettled.is_due() {
+            self.flush_due_ack(bytes);
+        }
+    }
+
+    fn flush_due_ack(&mut self, bytes: &mut BytesMut) {
         if let Some(delivery_tag) = self.unsettled.take_due() {
             let (id, bytes) = (self.id, self.outbound(bytes));
             encode::method(bytes, id, &basic::Ack { delivery_tag, multiple: true });

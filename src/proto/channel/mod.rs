@@ -373,11 +373,13 @@ impl Channel {
 
     /// Whether channel.close is on its way: what follows it on the wire would be a frame for a
     /// channel that is not open, for which the broker closes the connection (504).
+    #[inline]
     pub(in crate::proto) fn is_closing(&self) -> bool {
-        self.pending.back().is_some_and(|last| last.request == Request::CloseChannel)
+        self.pending.back().is_some_and(|last| matches!(last.request, Request::CloseChannel))
     }
 
     /// Whether something can still be sent.
+    #[inline]
     pub(in crate::proto) fn check_open(&self) -> Result<(), Arc<Cause>> {
         match &self.ended {
             Some(cause) => Err(cause.clone()),

@@ -5,6 +5,7 @@ use crate::proto::content::total;
 
 impl Channel {
     /// Whether the next publish would exceed the window; then `waiter` is told when it no longer does.
+    #[inline]
     pub(in crate::proto) fn window_is_full(
         &mut self,
         size: usize,
@@ -53,12 +54,14 @@ impl Channel {
     }
 
     /// What has to go out before a publish does.
+    #[inline]
     pub(in crate::proto) fn begin_publish(&mut self, bytes: &mut BytesMut) {
         self.transaction_open |= self.transactional;
         self.flush_acks(bytes);
     }
 
     /// Whether publishes are confirmed.
+    #[inline]
     pub(in crate::proto) fn is_confirming(&self) -> bool {
         self.confirming
     }

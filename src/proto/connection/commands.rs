@@ -178,18 +178,22 @@ impl Connection {
             // The gate is closed: what is published after close() would never have an outcome.
             return Err(gone());
         }
-        let (renamed, mut outgoing) =
-            (self.core.topology.renamed_route(outgoing).cloned(), *outgoing);
-        if let Some(new) = &renamed {
-            // It has waited since before the recovery that gave the queue its new name.
-            outgoing.routing_key = new.as_short();
-        }
+        let (new, rerouted);
+        let outgoing = match self.core.topology.renamed_route(outgoing) {
+            None => outgoing,
+            Some(renamed) => {
+                // It has waited since before the recovery that gave the queue its new name.
+                new = renamed.clone();
+                rerouted = Outgoing { routing_key: new.as_short(), ..*outgoing };
+                &rerouted
+            }
+        };
         if !channel.live
             || self.blocked.is_some()
             || self.core.batch.len() >= self.core.limits.outbound_bytes
         {
             if outgoing.keep && !channel.live && channel.is_confirming() {
-                return Ok(channel.keep_for_later(&outgoing, &mut self.core, waiter));
+                return Ok(channel.keep_for_later(outgoing, &mut self.core, waiter));
             }
             self.core.gate.extend(waiter());
             return Ok(Accepted::Wait);

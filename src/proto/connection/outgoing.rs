@@ -61,6 +61,7 @@ impl Outgoing<'_> {
         })
     }
 
+    #[inline]
     pub(in crate::proto) fn encode(
         &self,
         batch: &mut Batch,
