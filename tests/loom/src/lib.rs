@@ -1,6 +1,13 @@
 //! The driver's own files around the pure connection, with loom's mutex and atomics: every test runs
 //! in every order that its threads may come in with three preemptions. A wake-up that is lost leaves
 //! threads that wait for ever, which loom reports; so does a value that one thread may see too early.
+//!
+//! The outbound batch, the confirm ledger, the supervisor with its breaker, and whether it is shutting down
+//! are fields of the one `State` under the mutex of `Shared`: what the models show of its lock and its
+//! wakes (a publish, a confirm, a close, a cut) holds for each of them, and in what order a breaker opens
+//! and probes is for one thread at a time (`tests/fsm`). Outside of the mutex are only the tag below which
+//! everything is confirmed, which the model of confirms has, and the count of deliveries nobody has seen.
+//! Not here: the stand-in for a blocked worker, whose tasks are tokio's.
 #![cfg(test)]
 // Not all of the driver is used here.
 #![allow(dead_code, unreachable_pub, unused_imports)]
