@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::Arc, task::Poll};
 
 use super::{
     Cause, ConsumeSpec, Content, Interruption, Interruptions, Limits, Missed, Offsets, WaiterId,
-    Wakes, WhenCancelled,
+    Wakes, WhenCancelled, core::Core,
 };
 use crate::fsm::Time;
 
@@ -160,7 +160,7 @@ impl Consumer {
 
     /// Whether it has fallen behind now: more waits for its owner than may, and taking it or
     /// cancelling the consumer can help. It then counts as behind until [`Consumer::caught_up`].
-    pub fn falls_behind(&mut self, limits: &Limits) -> bool {
+    fn falls_behind(&mut self, limits: &Limits) -> bool {
         let much =
             self.bytes > limits.consumer_bytes || self.buffer.len() > limits.consumer_messages;
         let falls = much && !self.behind && !self.orphaned && self.end.is_none();
@@ -173,14 +173,23 @@ impl Consumer {
         mem::take(&mut self.behind)
     }
 
-    /// Adds a delivery and wakes the owner if it waits. Gives what it counts for in bounds.
-    pub fn push(&mut self, arrival: Arrival, wakes: &mut Wakes) -> usize {
+    /// Adds a delivery. Gives what it counts for in bounds; see [`Consumer::has_more`].
+    #[inline]
+    pub fn push(&mut self, arrival: Arrival) -> usize {
         // A flat charge for each, so that empty bodies are bounded too.
         let charge = arrival.content.weight() + mem::size_of::<Arrival>();
-        self.bytes += charge;
         self.buffer.push_back(arrival);
-        wakes.extend(self.waiter.take());
         charge
+    }
+
+    /// So many deliveries were added: they count, and the owner is woken if it waits.
+    pub(super) fn has_more(&mut self, messages: usize, bytes: usize, core: &mut Core) {
+        self.bytes += bytes;
+        core.inbound.arrived(messages, bytes);
+        core.wakes.extend(self.waiter.take());
+        if self.falls_behind(&core.limits) {
+            core.consumer_fell_behind();
+        }
     }
 
     /// Swaps all waiting deliveries out: `Ready(None)`. When there are none, tells how it ended.

@@ -145,6 +145,7 @@ impl Content {
     }
 
     /// The memory that the message holds on to, for bounds.
+    #[inline]
     pub fn weight(&self) -> usize {
         self.bytes.len() + total(self.segments())
     }

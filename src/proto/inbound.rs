@@ -19,10 +19,9 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// A delivery arrived for a consumer, and will wait.
-    #[inline]
-    pub(super) fn arrived(&mut self, bytes: usize) {
-        *self.messages += 1;
+    /// Deliveries arrived for a consumer, and will wait.
+    pub(super) fn arrived(&mut self, messages: usize, bytes: usize) {
+        *self.messages += messages;
         *self.bytes += bytes;
     }
 

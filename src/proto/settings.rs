@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{fsm::supervisor::Policy, wire::ShortString};
+use crate::{
+    fsm::supervisor::Policy,
+    wire::{ContentHeader, ShortString, WholeDelivery},
+};
 
 /// Bytes that must not be shown, such as a SASL response.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -78,6 +81,15 @@ pub struct Limits {
     pub returned_bytes: usize,
     /// Frames that cost the peer nothing, such as heartbeats, in a second; more are a flood.
     pub idle_frames: u32,
+}
+
+impl Limits {
+    /// Whether a delivery is delivered, and not discarded for its size.
+    #[inline]
+    pub(super) fn admit(&self, found: &WholeDelivery<'_>) -> bool {
+        found.body.len() as u64 <= self.body_bytes
+            && found.header.len() - ContentHeader::PROPERTIES_AT <= self.header_bytes
+    }
 }
 
 impl Default for Limits {

@@ -57,9 +57,9 @@ impl Traffic {
     }
 
     #[inline]
-    pub(super) fn deliver(&mut self, bytes: usize, redelivered: bool) {
-        self.delivered += 1;
+    pub(super) fn deliver(&mut self, messages: usize, bytes: usize, redelivered: usize) {
+        self.delivered += messages as u64;
         self.delivered_bytes += bytes as u64;
-        self.redelivered += u64::from(redelivered);
+        self.redelivered += redelivered as u64;
     }
 }

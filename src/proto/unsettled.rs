@@ -3,7 +3,7 @@
 //! `multiple` is used only where every lower tag on the channel is settled: anything else would
 //! settle a delivery that somebody still works on (misuse: 406 "unknown delivery tag" later).
 
-use std::{collections::VecDeque, num::NonZero};
+use std::{collections::VecDeque, iter, num::NonZero};
 
 /// What is known of one delivery tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +49,24 @@ impl Unsettled {
         if !self.is_next(tag) {
             return false;
         }
-        self.push(owes_ack);
+        self.delivered_in_turn(1, owes_ack);
         true
+    }
+
+    /// The tag that the next delivery must have; nothing where it may have one of two.
+    pub fn next(&self) -> Option<u64> {
+        (!self.replied).then_some(self.base + self.tags.len() as u64)
+    }
+
+    /// Notes so many deliveries, whose tags were looked at: they follow [`Unsettled::next`].
+    pub fn delivered_in_turn(&mut self, count: usize, owe_acks: bool) {
+        if !owe_acks && self.tags.is_empty() {
+            self.base += count as u64;
+            return;
+        }
+        self.outstanding += if owe_acks { count } else { 0 };
+        let tag = if owe_acks { Tag::Unsettled } else { Tag::Done };
+        self.tags.extend(iter::repeat_n(tag, count));
     }
 
     /// Notes a direct reply, which owes nothing. RabbitMQ gives it the next tag, and gives the same
@@ -63,19 +79,10 @@ impl Unsettled {
     fn is_next(&mut self, tag: u64) -> bool {
         let next = self.base + self.tags.len() as u64;
         if std::mem::take(&mut self.replied) && tag == next + 1 {
-            self.push(false);
+            self.delivered_in_turn(1, false);
             return true;
         }
         tag == next
-    }
-
-    fn push(&mut self, owes_ack: bool) {
-        if !owes_ack && self.tags.is_empty() {
-            self.base += 1;
-            return;
-        }
-        self.outstanding += usize::from(owes_ack);
-        self.tags.push_back(if owes_ack { Tag::Unsettled } else { Tag::Done });
     }
 
     /// The number of deliveries that wait for their settlement.
@@ -84,14 +91,18 @@ impl Unsettled {
     }
 
     /// Acknowledges one delivery.
+    #[inline]
     pub fn ack(&mut self, tag: u64) -> Ack {
-        let is_lowest = tag == self.base;
-        if !self.settle(tag) {
+        if tag != self.base {
+            return if self.settle(tag) { Ack::Alone } else { Ack::Unknown };
+        }
+        if self.tags.pop_front().is_none() {
             return Ack::Unknown;
         }
-        if !is_lowest {
-            return Ack::Alone;
-        }
+        // The lowest is never one of which nothing is owed.
+        self.base += 1;
+        self.outstanding -= 1;
+        self.advance();
         // Of all tags that it covers, the broker knows this one: a multiple ack has to name one.
         self.due = NonZero::new(tag);
         Ack::Merged

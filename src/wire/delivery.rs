@@ -32,17 +32,33 @@ pub(crate) struct WholeDelivery<'a> {
 /// bits, and the lengths of three names.
 const FIXED: usize = 4 + 8 + 1 + 3;
 
-const CLASS: u64 = content::BASIC as u64;
-const METHOD: u64 = {
-    let MethodId { method, .. } = basic::Deliver::ID;
-    method as u64
+const CLASS: [u8; 2] = content::BASIC.to_be_bytes();
+const DELIVER: u32 = {
+    let MethodId { class, method } = basic::Deliver::ID;
+    (class as u32) << 16 | method as u32
 };
+const METHOD: u8 = FrameKind::Method.octet();
+const HEADER: u8 = FrameKind::Header.octet();
+const BODY: u8 = FrameKind::Body.octet();
 
 impl Decoder {
+    /// The channel and consumer of a delivery that may begin at `at`: whether one does, and is whole,
+    /// [`Decoder::whole_delivery`] says.
+    #[inline]
+    pub(crate) fn delivery_for<'a>(&self, block: &'a [u8], at: usize) -> Option<(u16, &'a [u8])> {
+        let (head, rest) = block.get(at..)?.split_first_chunk::<12>()?;
+        let &[METHOD, c0, c1, .., i0, i1, i2, i3, tag_len] = head else { return None };
+        let is_deliver = u32::from_be_bytes([i0, i1, i2, i3]) == DELIVER;
+        let consumer_tag = rest.get(..tag_len.into()).filter(|_| is_deliver)?;
+        Some((u16::from_be_bytes([c0, c1]), consumer_tag))
+    }
+
     /// The delivery that begins at `at`, if one does and all of it is there.
     ///
-    /// What is fixed in it is compared in words, eight octets at a time.
-    #[inline]
+    /// Each stretch of fixed length is taken at once: what counts here is how often it is asked
+    /// whether there are bytes left. The frame sizes need no look of their own but for `frame_max`,
+    /// since they say where the ends of the frames are to be found.
+    #[inline(always)]
     pub(crate) fn whole_delivery<'a>(
         &self,
         block: &'a [u8],
@@ -51,114 +67,70 @@ impl Decoder {
         if !self.is_between_frames() {
             return None;
         }
-        let most = self.frame_max() as usize - FRAME_OVERHEAD;
-
-        // The frame: kind, channel, size. The payload: class, method, then the arguments.
-        let mut from = Words(block.get(at..)?);
-        let (first, second) = (from.u64()?, from.u32()?);
-        let channel = (first >> 40) as u16;
-        let method_len = (first >> 8) as u32 as usize;
-        let is_deliver = first >> 56 == u64::from(FrameKind::Method.octet())
-            && first & 0xff == CLASS >> 8
-            && u64::from(second >> 8) == (CLASS & 0xff) << 16 | METHOD;
-        if !is_deliver || method_len > most {
+        // The frame of the method: kind, channel, size. Class, method, arguments.
+        let (head, rest) = block.get(at..)?.split_first_chunk::<12>()?;
+        let &[METHOD, c0, c1, m0, m1, m2, m3, i0, i1, i2, i3, tag_len] = head else { return None };
+        if u32::from_be_bytes([i0, i1, i2, i3]) != DELIVER {
             return None;
         }
-        let tag_len = second as u8;
-        let consumer_tag = from.take(tag_len)?;
-        let delivery_tag = from.u64()?;
-        let redelivered = from.u8()? & 1 == 1;
-        let exchange_len = from.u8()?;
-        from.take(exchange_len)?;
-        let key_len = from.u8()?;
-        from.take(key_len)?;
+        let (consumer_tag, rest) = rest.split_at_checked(tag_len.into())?;
+        let (arguments, rest) = rest.split_first_chunk::<10>()?;
+        let &[t0, t1, t2, t3, t4, t5, t6, t7, bits, exchange_len] = arguments;
+        let (&key_len, rest) = rest.get(usize::from(exchange_len)..)?.split_first()?;
         let names = usize::from(tag_len) + usize::from(exchange_len) + usize::from(key_len);
-        if FIXED + names != method_len {
+        let method_len = FIXED + names;
+        if u32::from_be_bytes([m0, m1, m2, m3]) as usize != method_len {
             return None;
         }
 
-        // The end of that frame, and the next one: class, weight, body size, properties.
-        let (head, fixed, body_size) = (from.u64()?, from.u32()?, from.u64()?);
-        let header_len = head as u32 as usize;
+        // Its end, and the frame of the content header: class, weight, body size, properties.
+        let (head, rest) = rest.get(usize::from(key_len)..)?.split_first_chunk::<20>()?;
+        let &[FRAME_END, HEADER, h0, h1, s0, s1, s2, s3, k0, k1, 0, 0, body_size @ ..] = head
+        else {
+            return None;
+        };
+        let header_len = u32::from_be_bytes([s0, s1, s2, s3]) as usize;
         let properties_len = header_len.checked_sub(ContentHeader::PROPERTIES_AT)?;
-        if head >> 32 != between(FrameKind::Header, channel) || u64::from(fixed) != CLASS << 16 {
+        if [h0, h1, k0, k1] != [c0, c1, CLASS[0], CLASS[1]] {
             return None;
         }
-        let properties = from.slice(properties_len)?;
-        if header_len > most || Properties::validate(properties).is_err() {
+        let (properties, rest) = rest.split_at_checked(properties_len)?;
+        if Properties::validate(properties).is_err() {
             return None;
         }
 
-        let body_len = body_size as usize;
-        if body_size > 0 {
-            let whole = from.u64()? == between(FrameKind::Body, channel) << 32 | body_size;
-            if !whole || body_len > most {
-                return None;
+        // Its end, and the frame of the body, if there is any.
+        let body_size = u64::from_be_bytes(body_size);
+        let (body_len, begin, rest) = match body_size {
+            0 => (0, 0, rest),
+            _ => {
+                let (head, rest) = rest.split_first_chunk::<8>()?;
+                let &[FRAME_END, BODY, b0, b1, z0, z1, z2, z3] = head else { return None };
+                let len = u32::from_be_bytes([z0, z1, z2, z3]);
+                if [b0, b1] != [c0, c1] || u64::from(len) != body_size {
+                    return None;
+                }
+                (len as usize, FRAME_OVERHEAD, rest)
             }
-            from.slice(body_len)?;
-        }
-        if from.u8()? != FRAME_END {
+        };
+        let most = self.frame_max() as usize - FRAME_OVERHEAD;
+        if rest.get(body_len) != Some(&FRAME_END) || body_len.max(header_len) > most {
             return None;
         }
 
-        let method_start = at + FRAME_HEADER_SIZE;
-        let header_start = method_start + method_len + FRAME_OVERHEAD;
-        let end = block.len() - from.0.len();
+        let method = at + FRAME_HEADER_SIZE;
+        let header = method + method_len + FRAME_OVERHEAD;
+        let body = header + header_len + begin;
         Some(WholeDelivery {
-            channel,
+            channel: u16::from_be_bytes([c0, c1]),
             consumer_tag,
-            delivery_tag,
-            redelivered,
-            method: method_start..method_start + method_len,
-            header: header_start..header_start + header_len,
-            body: end - 1 - body_len..end - 1,
-            end,
+            delivery_tag: u64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
+            redelivered: bits & 1 == 1,
+            method: method..method + method_len,
+            header: header..header + header_len,
+            body: body..body + body_len,
+            end: body + body_len + 1,
         })
-    }
-}
-
-/// The end of a frame and the beginning of the next on the same channel, up to its size.
-#[inline(always)]
-fn between(next: FrameKind, channel: u16) -> u64 {
-    u64::from(FRAME_END) << 24 | u64::from(next.octet()) << 16 | u64::from(channel)
-}
-
-/// What is left to read.
-struct Words<'a>(&'a [u8]);
-
-impl<'a> Words<'a> {
-    #[inline(always)]
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-
-    #[inline(always)]
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_be_bytes)
-    }
-
-    #[inline(always)]
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    #[inline(always)]
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    #[inline(always)]
-    fn take(&mut self, len: u8) -> Option<&'a [u8]> {
-        self.slice(len.into())
-    }
-
-    #[inline(always)]
-    fn slice(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(head)
     }
 }
 
@@ -207,6 +179,7 @@ mod tests {
             let mut block = encode::HEARTBEAT.to_vec();
             block.extend(delivery(properties, body));
             let found = decoder().whole_delivery(&block, 8).expect("it is whole");
+            assert_eq!(decoder().delivery_for(&block, 8), Some((3, &b"hopmq-7"[..])));
             assert_eq!(
                 [found.method.clone(), found.header.clone(), found.body.clone()].as_slice(),
                 frames(&block, 8)

@@ -23,24 +23,26 @@ impl Channel {
             return Err(SettleError::Stale);
         }
         self.transaction_open |= self.transactional;
-        let id = self.id;
-        let mut merged = false;
-        if how == Settlement::Ack && self.merges_acks {
-            match self.unsettled.ack(tag) {
-                Ack::Merged => merged = true,
-                Ack::Unknown => return Err(SettleError::Stale),
-                Ack::Alone => {}
-            }
-        } else if !self.unsettled.settle(tag) {
+        let merged = match how == Settlement::Ack && self.merges_acks {
+            true => self.unsettled.ack(tag),
+            false if self.unsettled.settle(tag) => Ack::Alone,
+            false => Ack::Unknown,
+        };
+        if merged == Ack::Unknown {
             return Err(SettleError::Stale);
         }
         if self.reads_streams {
             self.consumers.iter_mut().for_each(|consumer| consumer.settled(tag));
         }
-        if merged {
-            return Ok(true);
+        if merged == Ack::Alone {
+            self.send_settlement(tag, how, bytes);
         }
-        let bytes = self.outbound(bytes);
+        Ok(merged == Ack::Merged)
+    }
+
+    /// Tells the broker of one delivery by a method of its own.
+    fn send_settlement(&mut self, tag: u64, how: Settlement, bytes: &mut BytesMut) {
+        let (id, bytes) = (self.id, self.outbound(bytes));
         match how {
             Settlement::Ack => {
                 encode::method(bytes, id, &basic::Ack { delivery_tag: tag, multiple: false });
@@ -50,7 +52,6 @@ impl Channel {
                 encode::method(bytes, id, &basic::Reject { delivery_tag: tag, requeue });
             }
         }
-        Ok(false)
     }
 
     /// Deliveries are acknowledged each on its own, when they are.
@@ -86,10 +87,11 @@ impl Channel {
         content: Content,
         core: &mut Core,
     ) -> Result<(), Violation> {
-        let unknown = Violation::UnknownConsumer(self.id);
-        let number = consumer.ok_or_else(|| unknown.clone())?;
-        let consumer =
-            self.consumers.iter_mut().find(|consumer| consumer.number == number).ok_or(unknown)?;
+        let consumer = self
+            .consumers
+            .iter_mut()
+            .find(|found| Some(found.number) == consumer)
+            .ok_or(Violation::UnknownConsumer(self.id))?;
         let automatic = consumer.spec.automatic;
         let in_turn = match consumer.spec.queue.as_str() {
             DIRECT_REPLY_TO => self.unsettled.replied(tag),
@@ -109,10 +111,8 @@ impl Channel {
         }
         let epoch = self.epoch;
         let arrival = Arrival { tag, epoch, redelivered, automatic, content };
-        core.inbound.arrived(consumer.push(arrival, &mut core.wakes));
-        if consumer.falls_behind(&core.limits) {
-            core.consumer_fell_behind();
-        }
+        let charge = consumer.push(arrival);
+        consumer.has_more(1, charge, core);
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Channel {
         if !self.unsettled.delivered(tag, !automatic) {
             return Err(self.unexpected(id));
         }
-        core.traffic.deliver(content.body_len(), redelivered);
+        core.traffic.deliver(1, content.body_len(), redelivered.into());
         let arrival = Arrival { tag, epoch: self.epoch, redelivered, automatic, content };
         self.finish_pending(at, core);
         // Where nobody waits any more the message goes back.

@@ -30,6 +30,7 @@ mod answers;
 mod deliveries;
 mod publishes;
 mod recovery;
+mod run;
 
 /// The queue that stands for the reply consumer of a channel
 /// (<https://www.rabbitmq.com/docs/direct-reply-to>).
@@ -315,9 +316,9 @@ impl Channel {
         }
     }
 
-    /// Whether no content is being assembled.
-    pub(in crate::proto) fn is_idle(&self) -> bool {
-        self.assembly == Assembly::Idle
+    /// Whether a delivery may begin: no content is being assembled, and the channel has not ended.
+    pub(in crate::proto) fn takes_deliveries(&self) -> bool {
+        self.ended.is_none() && matches!(self.assembly, Assembly::Idle)
     }
 
     /// A message is complete.
@@ -332,7 +333,7 @@ impl Channel {
             Method::BasicDeliver(deliver) => {
                 let number = consumer_number(deliver.consumer_tag.as_bytes());
                 let (tag, redelivered) = (deliver.delivery_tag, deliver.redelivered);
-                core.traffic.deliver(content.body_len(), redelivered);
+                core.traffic.deliver(1, content.body_len(), redelivered.into());
                 self.delivered(number, tag, redelivered, content, core)
             }
             Method::BasicGetOk(got) => {

@@ -3,31 +3,32 @@
 use super::*;
 
 impl Connection {
-    /// The usual case: a message that is whole in this block, and becomes one slice of it. `None` for
-    /// all else, which is taken frame by frame.
-    #[inline]
-    pub(super) fn handle_whole_delivery(
+    /// The usual case: messages that are whole in this block, and become one slice of it each. `None`
+    /// where there is none; all else is taken frame by frame.
+    pub(super) fn handle_whole_deliveries(
         &mut self,
         block: &Bytes,
         at: &mut usize,
     ) -> Option<Result<(), Violation>> {
-        if !matches!(self.link, Link::Up) {
+        let (id, consumer_tag) = self.decoder.delivery_for(block, *at)?;
+        if !matches!(self.link, Link::Up) || self.is_recovering_on(id) {
             return None;
+        }
+        let channel = self.channels.by_id(id).filter(|channel| channel.takes_deliveries())?;
+        let number = consumer_number(consumer_tag);
+        if let Some(run) = channel.run(consumer_tag, number, &mut self.core)
+            && run.take(&self.decoder, block, at)
+        {
+            return Some(Ok(()));
         }
         let found = self.decoder.whole_delivery(block, *at)?;
-        if found.body.len() as u64 > self.core.limits.body_bytes
-            || found.header.len().saturating_sub(ContentHeader::PROPERTIES_AT)
-                > self.core.limits.header_bytes
-            || self.is_recovering_on(found.channel)
-        {
+        if !self.core.limits.admit(&found) {
             return None;
         }
-        let channel = self.channels.by_id(found.channel).filter(|channel| channel.is_idle())?;
         *at = found.end;
-        let content = Content::whole(block, &found);
-        let number = consumer_number(found.consumer_tag);
         let (tag, redelivered) = (found.delivery_tag, found.redelivered);
-        self.core.traffic.deliver(found.body.len(), redelivered);
+        self.core.traffic.deliver(1, found.body.len(), redelivered.into());
+        let content = Content::whole(block, &found);
         Some(channel.delivered(number, tag, redelivered, content, &mut self.core))
     }
 

@@ -53,7 +53,7 @@ impl Connection {
         }
         let mut at = 0;
         while !matches!(self.link, Link::Down) {
-            let handled = match self.handle_whole_delivery(block, &mut at) {
+            let handled = match self.handle_whole_deliveries(block, &mut at) {
                 Some(handled) => handled,
                 None => match self.decoder.next(block, &mut at) {
                     Ok(None) => return at,

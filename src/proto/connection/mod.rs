@@ -27,8 +27,8 @@ use crate::{
         supervisor::{self, End, Reasons, Retry},
     },
     wire::{
-        ContentHeader, Decoder, Frame, FrameKind, Method, MethodFrame, MethodId, ReplyCode,
-        ShortStr, ShortString, encode, frame, method::connection,
+        Decoder, Frame, FrameKind, Method, MethodFrame, MethodId, ReplyCode, ShortStr, ShortString,
+        encode, frame, method::connection,
     },
 };
 

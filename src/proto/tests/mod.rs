@@ -9,6 +9,7 @@ mod handshake;
 mod inbound;
 mod mending;
 mod recovery;
+mod runs;
 
 use std::{sync::Arc, task::Poll, time::Duration};
 
