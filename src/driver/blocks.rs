@@ -11,11 +11,17 @@ use bytes::{Bytes, BytesMut};
 /// Reading goes in blocks of this size.
 const BLOCK: usize = 64 * 1024;
 
+/// And in these while bodies come that are too large for those, so that most of them are still one slice.
+const LARGE: usize = 256 * 1024;
+
+/// A body of which so much is missing at the end of a block is large.
+const LARGE_FROM: usize = 16 * 1024;
+
 /// A block with less room than this is left to its messages.
 const READ_AT_LEAST: usize = 8 * 1024;
 
-/// So many blocks are remembered, about as many as the messages that wait for a consumer fill.
-const REMEMBERED: usize = 16;
+/// Of blocks so many bytes are remembered, about as many as the messages that wait for a consumer fill.
+const REMEMBERED: usize = 1024 * 1024;
 
 /// The read buffer of one connection.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub(super) struct Blocks {
     current: BytesMut,
     /// It is larger than others, for a frame that does not fit them.
     oversized: bool,
+    /// The size of the next ones.
+    size: usize,
     /// What was read full, oldest first: what comes first is dropped first, as a rule.
     full: VecDeque<BytesMut>,
     /// A block was read full since the last rest.
@@ -32,7 +40,14 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new() -> Self {
         let current = BytesMut::with_capacity(BLOCK);
-        Blocks { current, oversized: false, full: VecDeque::new(), busy: false }
+        Blocks { current, oversized: false, size: BLOCK, full: VecDeque::new(), busy: false }
+    }
+
+    /// So much of a body is missing behind what was taken.
+    pub(super) fn expect(&mut self, missing: usize) {
+        if missing >= LARGE_FROM {
+            self.size = LARGE;
+        }
     }
 
     /// Where to read to: behind what is there already.
@@ -67,6 +82,10 @@ impl Blocks {
     pub(super) fn rest(&mut self) {
         if !self.busy {
             self.full = VecDeque::new();
+            self.size = BLOCK;
+            if self.current.is_empty() && self.current.capacity() > BLOCK {
+                self.current = BytesMut::with_capacity(BLOCK);
+            }
         }
         self.busy = false;
     }
@@ -77,13 +96,13 @@ impl Blocks {
         }
         if !self.current.is_empty() {
             // Only what an incomplete frame left: it moves along.
-            self.current.reserve(BLOCK);
+            self.current.reserve(self.size);
             return;
         }
         let next = self.next(least);
         let full = std::mem::replace(&mut self.current, next);
-        let oversized = std::mem::replace(&mut self.oversized, least > BLOCK);
-        if self.full.len() < REMEMBERED && !oversized {
+        let oversized = std::mem::replace(&mut self.oversized, least > self.size);
+        if !oversized && self.full.len() < self.remembered() {
             self.full.push_back(full);
         }
         self.busy = true;
@@ -91,7 +110,7 @@ impl Blocks {
 
     /// The oldest block that nobody uses any more, else a new one.
     fn next(&mut self, least: usize) -> BytesMut {
-        let size = least.max(BLOCK);
+        let size = least.max(self.size);
         // All are looked at: one message that is kept must not cost a new block whenever its own
         // comes up.
         for _ in 0..self.full.len() {
@@ -101,10 +120,15 @@ impl Blocks {
             }
             self.full.push_back(oldest);
         }
-        if self.full.len() + 1 >= REMEMBERED {
+        while self.full.len() >= self.remembered() - 1 {
             self.full.pop_front();
         }
         BytesMut::with_capacity(size)
+    }
+
+    /// So many blocks are remembered at most.
+    fn remembered(&self) -> usize {
+        REMEMBERED / self.size
     }
 }
 
@@ -137,7 +161,7 @@ mod tests {
     fn a_message_that_is_kept_costs_its_own_block_alone() {
         let mut blocks = Blocks::new();
         let kept = read(&mut blocks);
-        for _ in 0..3 * REMEMBERED {
+        for _ in 0..3 * blocks.remembered() {
             read(&mut blocks);
         }
         assert_eq!(blocks.full.len(), 2, "the one that is kept, and the one before this");
@@ -147,7 +171,7 @@ mod tests {
     #[test]
     fn messages_that_are_kept_are_not_written_over() {
         let mut blocks = Blocks::new();
-        let kept: Vec<_> = (0..3 * REMEMBERED)
+        let kept: Vec<_> = (0..3 * blocks.remembered())
             .map(|index| {
                 let room = blocks.room();
                 room.resize(room.capacity(), index as u8);
@@ -157,7 +181,7 @@ mod tests {
         for (index, block) in kept.iter().enumerate() {
             assert!(block.iter().all(|byte| *byte == index as u8));
         }
-        assert!(blocks.full.len() <= REMEMBERED);
+        assert!(blocks.full.len() <= blocks.remembered());
     }
 
     #[test]
@@ -167,6 +191,18 @@ mod tests {
         blocks.put_back(&block[..10]);
         blocks.room().extend_from_slice(b"more");
         assert_eq!(&blocks.take()[..], [&[7; 10][..], b"more"].concat());
+    }
+
+    #[test]
+    fn while_large_bodies_come_blocks_are_larger() {
+        let mut blocks = Blocks::new();
+        blocks.expect(LARGE_FROM - 1);
+        assert!(read(&mut blocks).len() < LARGE && read(&mut blocks).len() < LARGE);
+        blocks.expect(LARGE_FROM);
+        assert!(read(&mut blocks).len() >= LARGE);
+        blocks.rest();
+        blocks.rest();
+        assert!(blocks.room().capacity() < LARGE, "it has become quiet");
     }
 
     #[test]

@@ -37,8 +37,9 @@ use crate::{
 /// Slices written in one call.
 const WRITE_SLICES: usize = 64;
 
-/// Blocks read in one go before writing and other tasks get their turn.
-const READS_PER_TURN: usize = 16;
+/// So many bytes are read in one go before writing and other tasks get their turn: consumers then find
+/// their messages in the processor's cache.
+const READ_PER_TURN: usize = 256 * 1024;
 
 /// From so many bytes on, nothing is gained by waiting for more.
 const WRITE_AT_ONCE: usize = 16 * 1024;
@@ -171,7 +172,8 @@ impl Task {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        for _ in 0..READS_PER_TURN {
+        let mut read = 0;
+        while read < READ_PER_TURN {
             let (Socket::Up(stream) | Socket::Deaf(stream, ..)) = &mut self.socket else {
                 return progress;
             };
@@ -188,7 +190,11 @@ impl Task {
                     self.lost(Some(error));
                     return true;
                 }
-                Poll::Ready(Ok(_)) => self.handle_block(),
+                Poll::Ready(Ok(count)) => {
+                    self.handle_block();
+                    // Many small reads are a turn, too.
+                    read += count.max(READ_PER_TURN / 16);
+                }
             }
             progress = true;
         }
@@ -200,8 +206,12 @@ impl Task {
     fn handle_block(&mut self) {
         let now = self.shared.now();
         let block = self.read.take();
-        let used = self.shared.with(|state| state.connection.handle_input(now, &block));
+        let (used, missing) = self.shared.with(|state| {
+            let used = state.connection.handle_input(now, &block);
+            (used, state.connection.missing_body())
+        });
         self.read.put_back(block.get(used..).unwrap_or_default());
+        self.read.expect(missing);
         if self.attempt.is_some() && self.shared.look(Connection::is_up) {
             self.attempt = None;
         }

@@ -5,7 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Content, Discarded, Limits, Violation, content::SMALL};
+use super::{Content, Discarded, Limits, Violation};
 use crate::wire::{ContentHeader, Properties};
 
 /// Body frames without a byte cost their sender nothing; more than this in one message is a flood.
@@ -13,7 +13,7 @@ const EMPTY_FRAMES_MAX: u32 = 64;
 
 /// Pieces below this are gathered by copying: a body that drips in must not cost a segment a byte, nor
 /// a block for each piece.
-const GATHER_BELOW: usize = SMALL;
+const GATHER_BELOW: usize = 8 * 1024;
 
 /// What a channel awaits of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

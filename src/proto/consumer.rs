@@ -160,7 +160,7 @@ impl Consumer {
 
     /// Whether it has fallen behind now: more waits for its owner than may, and taking it or
     /// cancelling the consumer can help. It then counts as behind until [`Consumer::caught_up`].
-    fn falls_behind(&mut self, limits: &Limits) -> bool {
+    pub fn falls_behind(&mut self, limits: &Limits) -> bool {
         let much =
             self.bytes > limits.consumer_bytes || self.buffer.len() > limits.consumer_messages;
         let falls = much && !self.behind && !self.orphaned && self.end.is_none();

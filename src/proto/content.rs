@@ -36,8 +36,8 @@ pub enum Discarded {
     Headers(u64),
 }
 
-/// Blocks of 64 KiB are read: what is smaller than this can pin much more than its own size.
-pub(super) const SMALL: usize = 8 * 1024;
+/// Blocks of up to 256 KiB are read: what is smaller than this can pin much more than its own size.
+const SMALL: usize = 32 * 1024;
 
 /// The content header payload without class, weight and body size is the property list (4.2.6.1).
 const PROPERTIES_AT: usize = 12;

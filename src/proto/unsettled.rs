@@ -54,12 +54,12 @@ impl Unsettled {
     }
 
     /// The tag that the next delivery must have; nothing where it may have one of two.
-    pub fn next(&self) -> Option<u64> {
+    pub(super) fn next(&self) -> Option<u64> {
         (!self.replied).then_some(self.base + self.tags.len() as u64)
     }
 
     /// Notes so many deliveries, whose tags were looked at: they follow [`Unsettled::next`].
-    pub fn delivered_in_turn(&mut self, count: usize, owe_acks: bool) {
+    pub(super) fn delivered_in_turn(&mut self, count: usize, owe_acks: bool) {
         if !owe_acks && self.tags.is_empty() {
             self.base += count as u64;
             return;

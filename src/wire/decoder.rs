@@ -55,6 +55,11 @@ impl Decoder {
         self.frame_max
     }
 
+    /// How much of a body frame is still to come, whose beginning was given out.
+    pub(crate) fn missing_body(&self) -> usize {
+        self.body.map_or(0, |body| body.missing)
+    }
+
     /// Whether the next byte begins a frame of a connection that is known to speak AMQP.
     #[inline]
     pub(super) fn is_between_frames(&self) -> bool {

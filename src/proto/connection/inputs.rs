@@ -70,6 +70,11 @@ impl Connection {
         block.len()
     }
 
+    /// How much of a body frame is still to come, whose beginning has arrived: for who makes room for it.
+    pub(crate) fn missing_body(&self) -> usize {
+        self.decoder.missing_body()
+    }
+
     /// The socket failed or ended.
     pub fn handle_lost(&mut self, now: Time, loss: Loss) {
         self.core.now = now;
