@@ -11,8 +11,9 @@ use bytes::{Bytes, BytesMut};
 /// Reading goes in blocks of this size.
 const BLOCK: usize = 64 * 1024;
 
-/// And in these while bodies come that are too large for those, so that most of them are still one slice.
-const LARGE: usize = 256 * 1024;
+/// And in these while bodies come that are too large for those, so that more of them are still one slice.
+/// Two of them, of which one is held by half a message, are still less than two frames of the usual size.
+const LARGE: usize = 120 * 1024;
 
 /// A body of which so much is missing at the end of a block is large.
 const LARGE_FROM: usize = 16 * 1024;
@@ -27,8 +28,8 @@ const REMEMBERED: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Blocks {
     current: BytesMut,
-    /// It is larger than others, for a frame that does not fit them.
-    oversized: bool,
+    /// The size of the current one: more than that of others for a frame that does not fit them.
+    capacity: usize,
     /// The size of the next ones.
     size: usize,
     /// What was read full, oldest first: what comes first is dropped first, as a rule.
@@ -40,13 +41,14 @@ pub(super) struct Blocks {
 impl Blocks {
     pub(super) fn new() -> Self {
         let current = BytesMut::with_capacity(BLOCK);
-        Blocks { current, oversized: false, size: BLOCK, full: VecDeque::new(), busy: false }
+        Blocks { current, capacity: BLOCK, size: BLOCK, full: VecDeque::new(), busy: false }
     }
 
     /// So much of a body is missing behind what was taken.
     pub(super) fn expect(&mut self, missing: usize) {
-        if missing >= LARGE_FROM {
+        if missing >= LARGE_FROM && self.size < LARGE {
             self.size = LARGE;
+            self.full = VecDeque::new();
         }
     }
 
@@ -61,11 +63,22 @@ impl Blocks {
         self.current.split().freeze()
     }
 
-    /// The start of an incomplete frame, to be presented again with what follows. It is small
-    /// (bodies are used up in pieces), and moves, so that its block can be freed with its messages.
-    pub(super) fn put_back(&mut self, rest: &[u8]) {
-        if !rest.is_empty() {
-            let enough = rest.len() + READ_AT_LEAST;
+    /// What of a block was not used: the start of an incomplete frame, to be presented again with what
+    /// follows. It is small (bodies are used up in pieces), and moves, so that its block can be freed
+    /// with its messages.
+    pub(super) fn put_back(&mut self, block: Bytes, used: usize) {
+        let rest = block.get(used..).unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+        let enough = rest.len() + READ_AT_LEAST;
+        if rest.len() < READ_AT_LEAST && self.has_no_room(enough) {
+            // The block may be the next one: nobody must hold it then.
+            let rest = rest.to_vec();
+            drop(block);
+            self.make_room(enough);
+            self.current.extend_from_slice(&rest);
+        } else {
             // Beyond a block twice as much each time: a large frame is not copied once for every few
             // bytes of it.
             self.make_room(if enough > BLOCK { 2 * rest.len() } else { enough });
@@ -83,34 +96,45 @@ impl Blocks {
         if !self.busy {
             self.full = VecDeque::new();
             self.size = BLOCK;
-            if self.current.is_empty() && self.current.capacity() > BLOCK {
+            if self.current.is_empty() && self.capacity > BLOCK {
                 self.current = BytesMut::with_capacity(BLOCK);
+                self.capacity = BLOCK;
             }
         }
         self.busy = false;
     }
 
+    fn has_no_room(&self, least: usize) -> bool {
+        self.current.capacity() - self.current.len() < least
+    }
+
     fn make_room(&mut self, least: usize) {
-        if self.current.capacity() - self.current.len() >= least {
+        if !self.has_no_room(least) {
             return;
         }
         if !self.current.is_empty() {
             // Only what an incomplete frame left: it moves along.
-            self.current.reserve(self.size);
+            self.current.reserve(BLOCK);
             return;
         }
-        let next = self.next(least);
-        let full = std::mem::replace(&mut self.current, next);
-        let oversized = std::mem::replace(&mut self.oversized, least > self.size);
-        if !oversized && self.full.len() < self.remembered() {
-            self.full.push_back(full);
-        }
         self.busy = true;
+        let size = least.max(self.size);
+        let is_usual = self.capacity == self.size;
+        if is_usual && self.current.try_reclaim(size) {
+            return;
+        }
+        let full = std::mem::take(&mut self.current);
+        if is_usual && self.full.len() < self.remembered() {
+            self.full.push_back(full);
+        } else {
+            drop(full);
+        }
+        self.current = self.next(size);
+        self.capacity = size;
     }
 
     /// The oldest block that nobody uses any more, else a new one.
-    fn next(&mut self, least: usize) -> BytesMut {
-        let size = least.max(self.size);
+    fn next(&mut self, size: usize) -> BytesMut {
         // All are looked at: one message that is kept must not cost a new block whenever its own
         // comes up.
         for _ in 0..self.full.len() {
@@ -164,7 +188,7 @@ mod tests {
         for _ in 0..3 * blocks.remembered() {
             read(&mut blocks);
         }
-        assert_eq!(blocks.full.len(), 2, "the one that is kept, and the one before this");
+        assert_eq!(blocks.full.len(), 1, "the one that is kept");
         drop(kept);
     }
 
@@ -188,7 +212,8 @@ mod tests {
     fn an_incomplete_frame_stands_before_what_is_read_next() {
         let mut blocks = Blocks::new();
         let block = read(&mut blocks);
-        blocks.put_back(&block[..10]);
+        let used = block.len() - 10;
+        blocks.put_back(block, used);
         blocks.room().extend_from_slice(b"more");
         assert_eq!(&blocks.take()[..], [&[7; 10][..], b"more"].concat());
     }

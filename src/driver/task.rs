@@ -210,7 +210,7 @@ impl Task {
             let used = state.connection.handle_input(now, &block);
             (used, state.connection.missing_body())
         });
-        self.read.put_back(block.get(used..).unwrap_or_default());
+        self.read.put_back(block, used);
         self.read.expect(missing);
         if self.attempt.is_some() && self.shared.look(Connection::is_up) {
             self.attempt = None;

@@ -36,7 +36,7 @@ pub enum Discarded {
     Headers(u64),
 }
 
-/// Blocks of up to 256 KiB are read: what is smaller than this can pin much more than its own size.
+/// Blocks of up to 120 KiB are read: what is smaller than this can pin much more than its own size.
 const SMALL: usize = 32 * 1024;
 
 /// The content header payload without class, weight and body size is the property list (4.2.6.1).

@@ -71,7 +71,7 @@ impl Connection {
     }
 
     /// How much of a body frame is still to come, whose beginning has arrived: for who makes room for it.
-    pub(crate) fn missing_body(&self) -> usize {
+    pub fn missing_body(&self) -> usize {
         self.decoder.missing_body()
     }
 
