@@ -79,6 +79,30 @@ impl Decoder {
             return self.piece(body, block, at);
         }
         let Some(rest) = block.get(*at..) else { return Ok(None) };
+        // Nearly every frame is one that has all arrived; all that may be wrong is asked of the others.
+        if let Some(&[octet @ 1..=3, c0, c1, s0, s1, s2, s3]) = rest.first_chunk()
+            && let size = u32::from_be_bytes([s0, s1, s2, s3])
+            && size <= self.frame_max - FRAME_OVERHEAD as u32
+            && let size = size as usize
+            && rest.get(FRAME_HEADER_SIZE + size) == Some(&FRAME_END)
+            && let Some(kind) = FrameKind::from_octet(octet)
+        {
+            let (start, channel) = (*at + FRAME_HEADER_SIZE, u16::from_be_bytes([c0, c1]));
+            self.fresh = false;
+            *at += size + FRAME_OVERHEAD;
+            return Ok(Some(Frame { kind, channel, payload: start..start + size, ends: true }));
+        }
+        self.unusual(rest, block, at)
+    }
+
+    /// A frame that did not arrive whole, or is not well formed, or a heartbeat.
+    #[cold]
+    fn unusual(
+        &mut self,
+        rest: &[u8],
+        block: &[u8],
+        at: &mut usize,
+    ) -> Result<Option<Frame>, FrameError> {
         if self.fresh && !greeted(rest)? {
             return Ok(None);
         }
@@ -138,7 +162,6 @@ impl Decoder {
     }
 
     /// The kind of a frame whose header may be taken.
-    #[inline]
     fn checked(&self, octet: u8, channel: u16, size: u32) -> Result<FrameKind, FrameError> {
         let Some(kind) = FrameKind::from_octet(octet) else {
             return Err(FrameError::UnknownKind { octet, channel });

@@ -11,6 +11,7 @@ pub(in crate::proto) struct Holder {
 
 impl Channel {
     /// Settles one delivery. True when an ack now waits for the next flush.
+    #[inline]
     pub(in crate::proto) fn settle(
         &mut self,
         epoch: u32,
@@ -41,6 +42,7 @@ impl Channel {
     }
 
     /// Tells the broker of one delivery by a method of its own.
+    #[cold]
     fn send_settlement(&mut self, tag: u64, how: Settlement, bytes: &mut BytesMut) {
         let (id, bytes) = (self.id, self.outbound(bytes));
         match how {
