@@ -327,6 +327,10 @@ impl Ledger {
         self.advance();
     }
 
+    fn settle_one(&mut self, tag: u64, nacked: bool, wakes: &mut Wakes) {
+        self.finish(tag, SlotState::Settled, nacked.then_some(Outcome::Nacked), wakes);
+    }
+
     fn finish(&mut self, tag: u64, to: SlotState, outcome: Option<Outcome>, wakes: &mut Wakes) {
         let Some(slot) = self.slot(tag) else { return };
         let from = std::mem::replace(&mut slot.state, to);
