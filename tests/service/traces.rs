@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::{Future, ready},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use hopmq::{
@@ -21,7 +21,7 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{SdkTracerProvider, SpanData, SpanExporter},
 };
-use tracing::{Instrument, info_span};
+use tracing::{Dispatch, Instrument, info_span, subscriber::NoSubscriber};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::{
@@ -67,8 +67,13 @@ impl Ended {
     }
 }
 
+/// With a single subscriber `tracing` asks that of whichever thread comes by a span first, and remembers
+/// that nobody wants it if that one runs a test without any. Two are all asked.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+
 /// Runs a test in which spans are recorded.
 async fn recorded(test: impl AsyncFnOnce(&Ended) -> Outcome) -> Outcome {
+    LazyLock::force(&ANOTHER);
     let ended = Ended::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(ended.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
