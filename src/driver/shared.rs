@@ -150,16 +150,19 @@ impl Shared {
         result
     }
 
-    /// Whether the task may sleep, which has written all that it had if it `can_write`. From here on
-    /// whoever has something for it wakes it; what came in since its last look is seen now.
-    pub(super) fn may_sleep(&self, waker: &Waker, can_write: bool) -> bool {
+    /// Whether the task may sleep, which has written all that it had if it `can_write`, and has not read
+    /// for its consumers' sake if it `paused`. From here on whoever has something for it wakes it; what
+    /// came in since its last look is seen now.
+    pub(super) fn may_sleep(&self, waker: &Waker, can_write: bool, paused: bool) -> bool {
         let mut state = self.lock();
         match &mut state.task {
             Some(kept) => kept.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
         let connection = &state.connection;
-        let has_work = connection.has_actions() || (can_write && connection.has_output());
+        let has_work = connection.has_actions()
+            || (can_write && connection.has_output())
+            || (paused && connection.wants_read());
         !has_work
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Task {
     written: usize,
     /// Others had their turn before what is to be written goes out.
     let_others_in: bool,
+    /// The socket was not read, because consumers hold all that they may.
+    paused: bool,
     timer: Pin<Box<Sleep>>,
     /// After a stall: the runtime was told to look at its sockets before time is told to have passed.
     looked_again: bool,
@@ -110,6 +112,7 @@ impl Task {
             batch: Batch::default(),
             written: 0,
             let_others_in: false,
+            paused: false,
             looked_again: false,
         }
     }
@@ -126,19 +129,21 @@ impl Task {
         self.let_others_in
     }
 
-    /// One turn. Gives true when something changed that asks for another.
+    /// One turn. Gives true when something changed that asks for another: what is read, is answered
+    /// and written in the same one.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
-        let read = self.poll_dial(cx) | self.poll_read(cx);
+        self.poll_dial(cx);
+        self.poll_read(cx);
         let acted = self.act();
-        let written = self.poll_write(cx);
+        let ended = self.poll_write(cx);
         let fired = self.poll_timer(cx);
         let renewed = self.poll_refresh(cx);
-        read | acted | written | fired | renewed
+        acted | ended | fired | renewed
     }
 
-    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
-        let Socket::Dialing(dialing) = &mut self.socket else { return false };
-        let Poll::Ready(dialed) = dialing.as_mut().poll(cx) else { return false };
+    fn poll_dial(&mut self, cx: &mut Context<'_>) {
+        let Socket::Dialing(dialing) = &mut self.socket else { return };
+        let Poll::Ready(dialed) = dialing.as_mut().poll(cx) else { return };
         let now = self.shared.now();
         let (attempt, dialed) = dialed;
         match dialed {
@@ -167,40 +172,30 @@ impl Task {
                 });
             }
         }
-        true
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
+    fn poll_read(&mut self, cx: &mut Context<'_>) {
+        self.paused = false;
         let mut read = 0;
         while read < READ_PER_TURN {
-            let (Socket::Up(stream) | Socket::Deaf(stream, ..)) = &mut self.socket else {
-                return progress;
-            };
-            if !self.shared.look(|connection| connection.wants_read()) {
-                return progress;
+            let (Socket::Up(stream) | Socket::Deaf(stream, ..)) = &mut self.socket else { return };
+            self.paused = !self.shared.look(|connection| connection.wants_read());
+            if self.paused {
+                return;
             }
             match poll_read_block(stream, &mut self.read, cx) {
-                Poll::Pending => return progress,
-                Poll::Ready(Ok(0)) => {
-                    self.lost(None);
-                    return true;
-                }
-                Poll::Ready(Err(error)) => {
-                    self.lost(Some(error));
-                    return true;
-                }
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => return self.lost(None),
+                Poll::Ready(Err(error)) => return self.lost(Some(error)),
                 Poll::Ready(Ok(count)) => {
                     self.handle_block();
                     // Many small reads are a turn, too.
                     read += count.max(READ_PER_TURN / 16);
                 }
             }
-            progress = true;
         }
         // More may be waiting; others come first.
         cx.waker().wake_by_ref();
-        progress
     }
 
     fn handle_block(&mut self) {
@@ -243,11 +238,12 @@ impl Task {
         });
     }
 
-    /// Does what the connection asks for. The task's waker is kept while it may sleep.
+    /// Does what the connection asks for.
     fn act(&mut self) -> bool {
-        let mut acted = false;
+        if !self.shared.look(Connection::has_actions) {
+            return false;
+        }
         while let Some(action) = self.shared.with(|state| state.connection.poll_action()) {
-            acted = true;
             match action {
                 Action::Dial { attempt } => {
                     let seed = self.shared.seed().wrapping_add(attempt);
@@ -266,7 +262,7 @@ impl Task {
                 }
             }
         }
-        acted
+        true
     }
 
     fn dial_next(&mut self, cause: &Cause) {
@@ -275,15 +271,15 @@ impl Task {
         self.socket = Socket::Dialing(Box::pin(attempt.next()));
     }
 
+    /// Writes what there is. True when that was the end of writing to this socket.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
         loop {
             if self.batch.is_empty() {
                 self.refill();
             }
             let stream = match &mut self.socket {
                 Socket::Up(stream) | Socket::Shutting(stream, _) => stream,
-                _ => return progress,
+                _ => return false,
             };
             if self.batch.is_empty() {
                 // Everything is out; a socket that is to be shut has served its purpose.
@@ -293,12 +289,11 @@ impl Task {
                     self.socket = Socket::None;
                     return true;
                 }
-                return progress;
+                return false;
             }
             match poll_write_batch(stream, &self.batch, self.written, cx) {
-                Poll::Pending => return progress,
+                Poll::Pending => return false,
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    progress = true;
                     self.written += n;
                     if self.written >= self.batch.len() {
                         self.batch.clear();
@@ -327,13 +322,12 @@ impl Task {
     }
 
     fn refill(&mut self) {
+        if !self.shared.look(Connection::has_output) {
+            return;
+        }
         let now = self.shared.now();
         self.written = 0;
-        self.shared.with(|state| {
-            if state.connection.has_output() {
-                state.connection.take_batch(now, &mut self.batch);
-            }
-        });
+        self.shared.with(|state| state.connection.take_batch(now, &mut self.batch));
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
@@ -348,13 +342,21 @@ impl Task {
             _ => None,
         };
         let Some(at) = [due, shut].into_iter().flatten().min() else { return false };
-        if self.timer.deadline() != at {
+        // Every write puts a deadline off: the timer learns of it when it fires.
+        if at < self.timer.deadline() {
             self.timer.as_mut().reset(at);
         }
-        if self.timer.as_mut().poll(cx).is_pending() {
-            self.looked_again = false;
-            return false;
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.timer.deadline() >= at {
+                return self.time_has_come(at, shut, cx);
+            }
+            self.timer.as_mut().reset(at);
         }
+        self.looked_again = false;
+        false
+    }
+
+    fn time_has_come(&mut self, at: Instant, shut: Option<Instant>, cx: &mut Context<'_>) -> bool {
         // What the peer sent meanwhile may wait in the socket, and the runtime may not know of it yet.
         self.looked_again = !self.looked_again && at + STALL < Instant::now();
         if self.looked_again {
@@ -394,7 +396,7 @@ impl Future for Task {
                 return Poll::Ready(());
             }
             let can_write = self.batch.is_empty() && matches!(self.socket, Socket::Up(_));
-            if self.shared.may_sleep(cx.waker(), can_write) {
+            if self.shared.may_sleep(cx.waker(), can_write, self.paused) {
                 return Poll::Pending;
             }
         }

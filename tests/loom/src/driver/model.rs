@@ -1,6 +1,7 @@
 //! Publishers, waiters and a task on a socket of its own, around the driver's `Shared`.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -14,8 +15,8 @@ use super::{shared::Shared, sync::AtomicU64};
 use crate::{
     fsm::{Time, supervisor::Policy},
     proto::{
-        Accepted, Action, Batch, CallId, ChannelKey, Connection, Limits, Loss, Mechanism, Outcome,
-        Outgoing, Reply, Request, Secret, Settings, WaiterId,
+        Accepted, Action, Batch, CallId, ChannelKey, Connection, ConsumeSpec, ConsumerKey, Limits,
+        Loss, Mechanism, Outcome, Outgoing, Reply, Request, Secret, Settings, Upkeep, WaiterId,
     },
     wire::{MethodFrame, RawTable, ShortStr, ShortString, encode, method},
 };
@@ -61,6 +62,38 @@ fn confirming(outbound_bytes: usize) -> (Connection, ChannelKey) {
     connection.take_batch(Time::ZERO, &mut Batch::default());
     while connection.poll_transition().is_some() {}
     (connection, key)
+}
+
+/// The same with a consumer that has so much before it that the socket is not read.
+fn overfull() -> (Connection, ConsumerKey) {
+    let (mut connection, key) = confirming(1 << 20);
+    let spec = ConsumeSpec {
+        queue: ShortString::new("inbox").unwrap(),
+        automatic: true,
+        exclusive: false,
+        arguments: Bytes::new(),
+        prefetch: None,
+        upkeep: Upkeep::default(),
+    };
+    let consume = connection.request(Time::ZERO, key, Request::Consume(spec), SECOND).unwrap();
+    let consumer_tag = ShortStr::new("hopmq-1").unwrap();
+    receive(&mut connection, 1, &method::basic::ConsumeOk { consumer_tag });
+    let Reply::Consuming(consumer) = answer(&mut connection, consume) else { panic!("a consumer") };
+    for delivery_tag in 1..=17 {
+        let deliver = method::basic::Deliver {
+            consumer_tag,
+            delivery_tag,
+            redelivered: false,
+            exchange: ShortStr::empty(),
+            routing_key: ShortStr::empty(),
+        };
+        let mut bytes = BytesMut::new();
+        encode::message(&mut bytes, 1, &deliver, &[0, 0], &[0; 65_536], 131_072);
+        connection.handle_input(Time::ZERO, &bytes.freeze());
+    }
+    assert!(!connection.wants_read());
+    connection.take_batch(Time::ZERO, &mut Batch::default());
+    (connection, consumer)
 }
 
 fn answer(connection: &mut Connection, call: CallId) -> Reply {
@@ -148,7 +181,7 @@ impl Task {
             if over(&self.shared, &self.batch) {
                 return Poll::Ready(());
             }
-            if self.shared.may_sleep(cx.waker(), true) {
+            if self.shared.may_sleep(cx.waker(), true, false) {
                 return Poll::Pending;
             }
         }
@@ -298,5 +331,37 @@ fn a_cut_wakes_whoever_waits_for_an_answer_a_confirm_or_a_change() {
         shared.with(|state| state.connection.handle_lost(now, Loss::EndOfStream));
         assert!(watcher.join().unwrap() > 0);
         assert!(matches!(publisher.join().unwrap(), Outcome::Unknown(_)));
+    });
+}
+
+#[test]
+fn the_task_reads_again_when_a_consumer_catches_up_while_it_goes_to_sleep() {
+    let (connection, key) = overfull();
+    in_every_order(move || {
+        let shared = Shared::around(connection.clone(), 1);
+        let consumer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (mut into, mut held) = (VecDeque::new(), None);
+                block_on(poll_fn(|cx| {
+                    let _ = shared.poll_consumer(key, &mut into, &mut held, cx);
+                    Poll::Ready(())
+                }));
+                shared.forget(held);
+                assert!(!into.is_empty());
+            })
+        };
+        block_on(poll_fn(|cx| {
+            loop {
+                let paused = !shared.look(|connection| connection.wants_read());
+                if !paused {
+                    return Poll::Ready(());
+                }
+                if shared.may_sleep(cx.waker(), true, paused) {
+                    return Poll::Pending;
+                }
+            }
+        }));
+        consumer.join().unwrap();
     });
 }
