@@ -199,9 +199,11 @@ impl Session {
                     }
                 }
                 Err(error) => {
+                    let Some(hard) = bad_frame(&error, block.get(at..).unwrap_or_default()) else {
+                        break;
+                    };
                     // The stream has lost its frames: nothing after this can be read.
-                    let rest = block.get(at..).unwrap_or_default();
-                    self.fail(core, bad_frame(&error, rest), now);
+                    self.fail(core, hard, now);
                     self.decoder = Decoder::new(FIRST_FRAME_MAX);
                     return block.len();
                 }

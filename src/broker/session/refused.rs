@@ -4,7 +4,7 @@
 use super::{Hard, NO_METHOD};
 use crate::{
     broker::event::Budget,
-    wire::{Frame, FrameError, MethodError, MethodId, ReplyCode},
+    wire::{Frame, FrameError, FrameKind, MethodError, MethodId, ReplyCode},
 };
 
 /// A frame has so many octets besides its payload.
@@ -21,11 +21,28 @@ pub(super) fn unexpected(what: impl std::fmt::Display) -> Hard {
 /// A frame where there is no place for it.
 pub(super) fn out_of_place(frame: &Frame, block: &[u8]) -> Hard {
     let payload = block.get(frame.payload.clone()).unwrap_or_default();
-    unexpected(shown(frame.kind.octet(), payload))
+    let kind = frame.kind.octet();
+    match payload {
+        // A body comes in pieces, whose lengths say nothing: its first octet is always there.
+        [first, ..] if frame.kind == FrameKind::Body && !(frame.ends && payload.len() == 1) => {
+            unexpected(format_args!("type {kind}, first 1 octets = {}", term(&[*first])))
+        }
+        _ => unexpected(shown(kind, payload)),
+    }
 }
 
-/// What is no frame; `rest` is what begins with it.
-pub(super) fn bad_frame(error: &FrameError, rest: &[u8]) -> Hard {
+/// What is no frame; `rest` is what begins with it. Nothing while octets of it are to be shown that
+/// have not come: what is said must not depend on how they arrive.
+pub(super) fn bad_frame(error: &FrameError, rest: &[u8]) -> Option<Hard> {
+    if let FrameError::UnknownKind { .. } | FrameError::BadHeartbeat { .. } = error
+        && !shows_all_it_may(rest)
+    {
+        return None;
+    }
+    Some(refusal(error, rest))
+}
+
+fn refusal(error: &FrameError, rest: &[u8]) -> Hard {
     let kind = rest.first().copied().unwrap_or_default();
     let why = match error {
         FrameError::UnknownKind { .. } => "unknown_frame".to_owned(),
@@ -36,6 +53,11 @@ pub(super) fn bad_frame(error: &FrameError, rest: &[u8]) -> Hard {
             let text = format!("{}: {{frame_too_large,{size},{most}}}", shown(kind, &[]));
             let hard = Hard::new(ReplyCode::FRAME_ERROR, text, NO_METHOD);
             return hard.for_budget(Budget::FrameSize);
+        }
+        // Its payload came before, in pieces.
+        FrameError::BadEnd { kind: FrameKind::Body, found, .. } => {
+            let text = format!("type 3: {{invalid_frame_end_marker,{found}}}");
+            return Hard::new(ReplyCode::FRAME_ERROR, text, NO_METHOD);
         }
         FrameError::BadEnd { found, .. } => format!("{{invalid_frame_end_marker,{found}}}"),
         FrameError::BadHeartbeat { size: 0, .. } => return unexpected(shown(kind, &[])),
@@ -75,6 +97,15 @@ fn first_payload(rest: &[u8]) -> &[u8] {
     payload.get(..size).unwrap_or(payload)
 }
 
+/// Whether as much of the payload of the frame that begins here has come as is shown of one.
+fn shows_all_it_may(rest: &[u8]) -> bool {
+    let Some((&[_, _, _, a, b, c, d], payload)) = rest.split_first_chunk::<HEADER>() else {
+        return true;
+    };
+    let size = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    payload.len() >= size.min(SHOWN + 1)
+}
+
 /// `type 3, all octets = <<"x">>`
 fn shown(kind: u8, payload: &[u8]) -> String {
     match payload.get(..SHOWN) {
@@ -105,6 +136,36 @@ fn numbers(octets: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is said of these octets, which the decoder refuses, when they have come so far.
+    fn said(octets: &[u8]) -> Vec<Option<String>> {
+        let each = (HEADER..=octets.len()).map(|len| {
+            let octets = &octets[..len];
+            let mut decoder = crate::wire::Decoder::new(4096);
+            decoder.next(&crate::wire::encode::HEARTBEAT, &mut 0).unwrap();
+            let error = decoder.next(octets, &mut 0).unwrap_err();
+            bad_frame(&error, octets).map(|hard| hard.refusal.text().to_owned())
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn what_is_said_does_not_depend_on_how_octets_arrive() {
+        for payload in [0, 1, 15, 16, 17, 40] {
+            let mut frame = vec![9, 0, 1, 0, 0, 0, payload];
+            frame.resize(HEADER + usize::from(payload), b'x');
+            frame.push(0xCE);
+            let said = said(&frame);
+            let waits = said.iter().take_while(|said| said.is_none()).count();
+            assert_eq!(waits, usize::from(payload).min(SHOWN + 1), "{said:?}");
+            assert!(said[waits..].iter().all(|text| *text == said[waits]), "{said:?}");
+        }
+        let frame =
+            |len: usize, ends| Frame { kind: FrameKind::Body, channel: 0, payload: 0..len, ends };
+        let text = |len, ends| out_of_place(&frame(len, ends), b"abc").refusal.text().to_owned();
+        assert_eq!(text(1, true), "UNEXPECTED_FRAME - type 3, all octets = <<\"a\">>");
+        assert_eq!(text(3, true), text(1, false), "a piece, and the whole");
+    }
 
     #[test]
     fn octets_are_shown_as_erlang_shows_them() {
