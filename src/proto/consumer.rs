@@ -173,7 +173,7 @@ impl Consumer {
         mem::take(&mut self.behind)
     }
 
-    /// Adds a delivery. Gives what it counts for in bounds; see [`Consumer::has_more`].
+    /// Adds a delivery. Gives what it counts for in bounds; see `has_more`.
     #[inline]
     pub fn push(&mut self, arrival: Arrival) -> usize {
         // A flat charge for each, so that empty bodies are bounded too.
