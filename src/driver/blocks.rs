@@ -13,7 +13,7 @@ const BLOCK: usize = 64 * 1024;
 
 /// And in these while bodies come that are too large for those, so that more of them are still one slice.
 /// Two of them, of which one is held by half a message, are still less than two frames of the usual size.
-const LARGE: usize = 120 * 1024;
+const LARGE: usize = 96 * 1024;
 
 /// A body of which so much is missing at the end of a block is large.
 const LARGE_FROM: usize = 16 * 1024;
