@@ -12,7 +12,7 @@
 //! Meanwhile it takes commands that are known from `rabbitmqctl`, one per line of its input, with
 //! what `rabbitmqctl` says where one is refused; `help` lists them.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use hopmq::{
     broker::{Broker, Builder, Listening, Names, Permissions, ServerTls},
@@ -43,7 +43,17 @@ stop";
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-fn main() -> Result {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("broker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result {
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(run());
     // A thread waits for a line of input that may never come: the process does not wait for it.
@@ -127,9 +137,9 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Wish>> {
         match option.as_str() {
             "--listen" => addresses.push(value),
             "--tls-listen" => secure.push(value),
-            "--cert" => certificate = Some(std::fs::read(value)?),
-            "--key" => key = Some(std::fs::read(value)?),
-            "--client-ca" => clients = Some(std::fs::read(value)?),
+            "--cert" => certificate = Some(value),
+            "--key" => key = Some(value),
+            "--client-ca" => clients = Some(value),
             "--user" => {
                 let (name, password) =
                     value.split_once(':').ok_or("--user wants a name, a colon and a password")?;
@@ -142,17 +152,32 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Wish>> {
             other => return Err(format!("{other} is unknown\n{USAGE}").into()),
         }
     }
-    let mut tls = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(ServerTls::from_pem(&certificate, &key)?),
-        _ => None,
-    };
-    if let (Some(plain), Some(clients)) = (&tls, clients) {
-        tls = Some(plain.clone().client_authorities(&clients)?);
-    }
+    let tls = tls(certificate, key, clients)?;
     if addresses.is_empty() && secure.is_empty() {
         addresses.push("127.0.0.1:0".to_owned());
     }
     Ok(Some(Wish { builder, addresses, secure, tls }))
+}
+
+/// Reads the files with certificates, where there are some; what is wrong with one names it.
+fn tls(
+    certificate: Option<String>,
+    key: Option<String>,
+    clients: Option<String>,
+) -> Result<Option<ServerTls>> {
+    let read = |file: &str| std::fs::read(file).map_err(|error| format!("{file}: {error}"));
+    let (certificate, key) = match (certificate, key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) if clients.is_none() => return Ok(None),
+        _ => return Err("--cert and --key go together, and --client-ca with them".into()),
+    };
+    let tls = ServerTls::from_pem(&read(&certificate)?, &read(&key)?)
+        .map_err(|error| format!("{certificate} with {key}: {error}"))?;
+    let Some(clients) = clients else { return Ok(Some(tls)) };
+    let authorities = read(&clients)?;
+    let tls =
+        tls.client_authorities(&authorities).map_err(|error| format!("{clients}: {error}"))?;
+    Ok(Some(tls))
 }
 
 /// Does what the input says, until it says `stop`. At the end of the input it waits for ever.

@@ -1,14 +1,15 @@
 //! The example `broker` as a person runs it: in a terminal, until it is interrupted.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use hopmq::{Conn, Exchange, Queue, Uri};
+use hopmq::{Config, Conn, Exchange, Mechanism, Queue, Tls, Uri};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -130,6 +131,120 @@ async fn its_commands_answer_as_rabbitmqctl_does() -> Outcome {
     assert!(why.to_string().contains("CONNECTION_FORCED - bye"), "{why}");
     writeln!(input, "stop")?;
     assert!(running.ends()?.success());
+    Ok(())
+}
+
+/// An authority, and what it has signed for this machine, in files of a folder of their own.
+struct Certificates {
+    folder: PathBuf,
+    authority: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Certificates {
+    fn new(folder: &str) -> Outcome<Self> {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        fs::create_dir_all(&folder)?;
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let authority = params.self_signed(&key)?.pem();
+        fs::write(folder.join("authority.pem"), &authority)?;
+        Ok(Certificates { folder, authority, issuer: Issuer::new(params, key) })
+    }
+
+    /// A certificate with a common name, and its key.
+    fn sign(&self, name: &str) -> Outcome<(String, String)> {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate()?;
+        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+    }
+
+    /// Writes a file, and tells its path.
+    fn file(&self, name: &str, contents: &str) -> Outcome<String> {
+        fs::write(self.folder.join(name), contents)?;
+        Ok(self.path(name))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_tls_and_asks_for_a_certificate_where_it_is_told_to() -> Outcome {
+    let ours = Certificates::new("stand-alone")?;
+    let (certificate, key) = ours.sign("server")?;
+    let (certificate, key) =
+        (ours.file("server.pem", &certificate)?, ours.file("server.key", &key)?);
+    let trusting = Tls::default().ca_pem(ours.authority.clone());
+    let (shown, secret) = ours.sign("ada")?;
+    let clients = ours.path("authority.pem");
+    for asks in [false, true] {
+        let mut arguments =
+            vec!["--tls-listen", "127.0.0.1:0", "--cert", &certificate, "--key", &key];
+        arguments.extend(["--user", "ada:engine"]);
+        if asks {
+            arguments.extend(["--client-ca", &clients]);
+        }
+        let (mut running, mut lines) = Running::start(&arguments)?;
+        lines.next().ok_or("it ended")?;
+        let uri: Uri = lines.next().ok_or("it ended")?.parse()?;
+        assert!(uri.to_string().starts_with("amqps://"), "{uri}");
+        let mut config = Config::from(uri).without_recovery();
+        config.tls = trusting.clone();
+        if asks {
+            assert!(Conn::new(config.clone()).connect().await.is_err(), "it shows none");
+            config.tls = config.tls.identity_pem(shown.clone(), secret.clone());
+            config.mechanisms = vec![Mechanism::External];
+        }
+        let conn = Conn::new(config).connect().await?;
+        let chan = conn.open_channel().await?.confirm_select().await?;
+        let queue = chan.declare(Queue::classic("seen")).await?;
+        chan.publish(&Exchange::default_exchange(), &queue, b"secret").await?.await?;
+        let got = chan.get(&queue).await?.ok_or("no message")?;
+        assert_eq!(got.body().into_bytes(), "secret");
+        got.ack()?;
+        conn.close().await?;
+        running.interrupt()?;
+        assert!(running.ends()?.success());
+    }
+    Ok(())
+}
+
+#[test]
+fn it_says_which_certificate_is_missing_or_wrong() -> Outcome {
+    let ours = Certificates::new("stand-alone-wrong")?;
+    let (certificate, _) = ours.sign("one")?;
+    let (_, key) = ours.sign("other")?;
+    let certificate = ours.file("one.pem", &certificate)?;
+    let (key, empty) = (ours.file("other.key", &key)?, ours.file("empty.pem", "nothing")?);
+    let missing = ours.path("missing.pem");
+    let together = "--cert and --key go together, and --client-ca with them";
+    let wants = "--tls-listen 127.0.0.1:0 wants --cert and --key";
+    for (arguments, says) in [
+        (vec![], wants.to_owned()),
+        (vec!["--cert", &certificate], together.to_owned()),
+        (vec!["--client-ca", &certificate], together.to_owned()),
+        (vec!["--cert", &missing, "--key", &key], format!("{missing}: No such file")),
+        (
+            vec!["--cert", &empty, "--key", &key],
+            format!("{empty} with {key}: no certificate in the PEM"),
+        ),
+        (
+            vec!["--cert", &certificate, "--key", &empty],
+            format!("{certificate} with {empty}: no private key in the PEM"),
+        ),
+        (vec!["--cert", &certificate, "--key", &key], format!("{certificate} with {key}: ")),
+    ] {
+        let mut command = Command::new(program()?);
+        let ended = command.args(["--tls-listen", "127.0.0.1:0"]).args(arguments).output()?;
+        let told = String::from_utf8(ended.stderr)?;
+        assert!(told.starts_with(&format!("broker: {says}")), "{told}");
+        assert!(!ended.status.success());
+        assert_eq!(ended.stdout, b"", "it does not listen");
+    }
     Ok(())
 }
 

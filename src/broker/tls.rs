@@ -10,7 +10,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::{
     RootCertStore, ServerConfig, ServerConnection,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
     server::WebPkiClientVerifier,
 };
 
@@ -43,7 +46,11 @@ impl ServerTls {
     /// [`io::ErrorKind::InvalidData`] where they cannot be read, or do not go together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> io::Result<Self> {
         let chain = certificates(chain)?;
-        let key = Arc::new(PrivateKeyDer::from_pem_slice(key).map_err(invalid)?);
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+            pem::Error::NoItemsFound => invalid("no private key in the PEM"),
+            other => invalid(other),
+        })?;
+        let key = Arc::new(key);
         let config = configured(&chain, &key, None)?;
         Ok(ServerTls { chain, key, clients: None, config })
     }
