@@ -99,6 +99,12 @@ impl Builder {
         self
     }
 
+    /// Closes a channel whose transaction takes more than this; 256 MiB by default.
+    pub fn max_transaction_size(mut self, octets: usize) -> Self {
+        self.limits.transaction = octets;
+        self
+    }
+
     /// Blocks publishers while the messages in all queues take more than this.
     pub fn memory_limit(mut self, octets: usize) -> Self {
         self.limits.memory = Some(octets);

@@ -203,7 +203,7 @@ pub enum Budget {
     FrameSize,
     /// The size of a message.
     MessageSize,
-    /// What one transaction may hold.
+    /// What the messages of one transaction take.
     Transaction,
     /// The number of channels.
     Channels,

@@ -7,7 +7,10 @@ use std::{
 
 use hopmq::{
     broker::{Broker, Budget, Ending, Event, Events, Listening, Names, Permissions},
-    wire::{FieldTable, ReplyCode, method::connection},
+    wire::{
+        FieldTable, ReplyCode,
+        method::{connection, tx},
+    },
 };
 
 use crate::raw::Raw;
@@ -186,6 +189,41 @@ async fn exhausted_budgets_are_counted_and_told() {
     assert!(raw.get(1, "q", false).await.is_some());
     assert_eq!(budget(&mut events).await, Budget::AcknowledgementTime);
     assert_eq!(broker.counts().budgets_exhausted, 4);
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_too_large_closes_its_channel_and_leaves_nothing_behind() {
+    let builder = Broker::builder().max_transaction_size(10_000);
+    let broker = builder.bind("127.0.0.1:0").await.unwrap();
+    let mut events = broker.events();
+    let mut raw = Raw::connect(&broker).await;
+    raw.declare(1, "q", &FieldTable::new()).await;
+    raw.open_channel(2).await;
+    raw.call(2, &tx::Select {}, tx::SelectOk {}).await;
+    // Twice what it may hold, but never at once: each transaction has it anew.
+    for _ in 0..4 {
+        raw.publish(2, "", "q", &[0; 5_000]).await;
+        raw.call(2, &tx::Rollback {}, tx::RollbackOk {}).await;
+    }
+    for _ in 0..2 {
+        raw.publish(2, "", "q", &[0; 5_000]).await;
+    }
+    let text = "PRECONDITION_FAILED - transaction is larger than configured max size 10000";
+    raw.channel_closes(2, 406, text).await;
+    assert_eq!(budget(&mut events).await, Budget::Transaction);
+    let refused = until(&mut events, |event| matches!(event, Event::Refused { .. })).await;
+    assert!(matches!(
+        refused,
+        Event::Refused { channel: 2, code: ReplyCode::PRECONDITION_FAILED, text: told, .. }
+            if told == text
+    ));
+
+    // The connection's other channel goes on, and what was not committed is gone.
+    assert_eq!(broker.queue_depth("/", "q"), Some(0));
+    raw.publish(1, "", "q", b"well").await;
+    assert_eq!(raw.get(1, "q", true).await.unwrap().body, b"well");
+    raw.open_channel(2).await;
+    assert_eq!(broker.counts().budgets_exhausted, 1);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::{
         permissions::Access,
     },
     fsm::Time,
-    wire::{Properties, ReplyCode, method::basic},
+    wire::{Properties, method::basic},
 };
 
 impl Core {
@@ -77,12 +77,12 @@ impl Core {
     ) -> Result<(), Refusal> {
         let limit = self.limits.transaction;
         if let Mode::Tx(transaction) = &mut self.channel(at)?.mode {
-            transaction.cost += message.cost();
+            transaction.cost += message.cost() + size_of_val(queues);
             if transaction.cost > limit {
-                return Err(Refusal::new(
-                    ReplyCode::RESOURCE_ERROR,
-                    format_args!("a transaction holds more than {limit} octets"),
-                )
+                // As for one message that is too large: other channels go on.
+                return Err(Refusal::precondition(format_args!(
+                    "transaction is larger than configured max size {limit}"
+                ))
                 .for_budget(Budget::Transaction));
             }
             transaction.publishes.push(Pending { message, queues: queues.to_vec(), mandatory });
