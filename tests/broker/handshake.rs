@@ -1,8 +1,12 @@
 //! From the socket to an open connection, and what does not get there.
 
+use bytes::BytesMut;
 use hopmq::{
     broker::Broker,
-    wire::{Method, PROTOCOL_HEADER, method::connection},
+    wire::{
+        Method, PROTOCOL_HEADER, encode,
+        method::{channel, connection},
+    },
 };
 
 use crate::raw::{Raw, short};
@@ -52,6 +56,23 @@ async fn a_missing_virtual_host_is_refused() {
     raw.send(0, &tune).await;
     raw.send(0, &connection::Open { virtual_host: short("shop") }).await;
     raw.connection_closes(530, "NOT_ALLOWED - vhost shop not found").await;
+}
+
+#[tokio::test]
+async fn who_opens_a_channel_without_waiting_is_answered_in_order() {
+    let broker = Broker::bind("127.0.0.1:0").await.unwrap();
+    let mut raw = Raw::dial(&broker).await;
+    raw.write(&PROTOCOL_HEADER).await;
+    raw.start_ok(b"\0guest\0guest").await;
+    assert!(matches!(raw.method().await.method(), Method::ConnectionTune(_)));
+    let mut at_once = BytesMut::new();
+    let tune = connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat: 0 };
+    encode::method(&mut at_once, 0, &tune);
+    encode::method(&mut at_once, 0, &connection::Open { virtual_host: short("/") });
+    encode::method(&mut at_once, 1, &channel::Open {});
+    raw.write(&at_once).await;
+    raw.expect(0, connection::OpenOk {}).await;
+    raw.expect(1, channel::OpenOk {}).await;
 }
 
 #[tokio::test]

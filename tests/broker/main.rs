@@ -11,3 +11,4 @@ mod raw;
 mod refusals;
 mod stopping;
 mod tls;
+mod virtual_time;

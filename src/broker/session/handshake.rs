@@ -152,6 +152,8 @@ impl Session {
         core.open(self.conn, &vhost, self.who.clone())
             .map_err(|refusal| Hard { refusal, method: connection::Open::ID })?;
         self.say(&connection::OpenOk {});
+        // Whoever did not wait for it may have had a channel opened meanwhile.
+        self.ahead = self.direct.len();
         self.phase = Phase::Open;
         self.deadline = None;
         Ok(())

@@ -62,8 +62,10 @@ pub(crate) struct Session {
     failure_close: bool,
     /// Content that is on its way, by channel.
     assemblies: BTreeMap<u16, Assembly>,
-    /// What the session itself has to say, on channel 0.
+    /// What the session itself has to say, on channel 0, and how much of it goes before all that
+    /// the core says.
     direct: BytesMut,
+    ahead: usize,
     /// When the client was last heard, and when something was last sent to it.
     heard: Time,
     spoke: Time,
@@ -160,6 +162,7 @@ impl Session {
             failure_close: false,
             assemblies: BTreeMap::new(),
             direct: BytesMut::new(),
+            ahead: 0,
             heard: now,
             spoke: now,
             deadline,
@@ -223,6 +226,10 @@ impl Session {
         if self.mute {
             outputs.clear();
             self.direct.clear();
+        }
+        let ahead = std::mem::take(&mut self.ahead).min(self.direct.len());
+        if ahead > 0 {
+            out.raw(&self.direct.split_to(ahead));
         }
         for output in outputs.drain(..) {
             match output {
