@@ -7,7 +7,8 @@ use hopmq::{
     broker::{Broker, Builder, ConnectionId, Unplugged},
     fsm::Time,
     wire::{
-        Decoder, FieldTable, FrameKind, Method, MethodFrame, PROTOCOL_HEADER, RawTable, encode,
+        Decoder, FieldTable, FrameKind, Method, MethodFrame, PROTOCOL_HEADER, RawTable, Value,
+        encode,
         method::{basic, channel, confirm, connection, queue},
     },
 };
@@ -78,12 +79,16 @@ impl Virtual {
         self.broker.receive(self.id, &out, self.now);
     }
 
-    /// Publishes a message to the queue.
     fn publish(&mut self) {
+        self.publish_body(b"m");
+    }
+
+    /// Publishes a message to the queue.
+    fn publish_body(&mut self, body: &[u8]) {
         let (exchange, routing_key) = (short(""), short("q"));
         let publish = basic::Publish { exchange, routing_key, mandatory: false, immediate: false };
         let mut out = BytesMut::new();
-        encode::message(&mut out, 1, &publish, &[0, 0], b"m", 131_072);
+        encode::message(&mut out, 1, &publish, &[0, 0], body, 131_072);
         self.broker.receive(self.id, &out, self.now);
     }
 
@@ -292,4 +297,61 @@ fn messages_and_queues_go_exactly_when_their_time_is_over() {
         wire.at(due);
         assert_eq!(wire.depth(), left);
     }
+}
+
+/// A stream whose segments hold two messages of 100 octets, with this retention.
+fn stream(name: &'static str, value: impl Into<Value> + std::fmt::Debug) -> Virtual {
+    let mut wire = Virtual::open(Broker::builder(), 0);
+    let arguments = FieldTable::new().with("x-queue-type", "stream").unwrap();
+    let arguments = arguments.with("x-stream-max-segment-size-bytes", 250i32).unwrap();
+    wire.declare(&arguments.with(name, value).unwrap());
+    wire
+}
+
+impl Virtual {
+    /// The numbers of the messages that the stream keeps.
+    fn kept(&self) -> Vec<u8> {
+        self.broker.messages("q").iter().map(|body| body[0]).collect()
+    }
+
+    fn append(&mut self, numbers: impl IntoIterator<Item = u8>) {
+        numbers.into_iter().for_each(|number| self.publish_body(&[number; 100]));
+    }
+}
+
+#[test]
+fn a_stream_that_is_too_large_loses_its_oldest_segments_when_one_begins() {
+    let mut wire = stream("x-max-length-bytes", 500i32);
+    wire.append(1..=4);
+    assert_eq!(wire.kept(), [1, 2, 3, 4], "it is too large, and no segment begins");
+    wire.append([5]);
+    assert_eq!(wire.kept(), [3, 4, 5]);
+    wire.append([6]);
+    assert_eq!(wire.kept(), [3, 4, 5, 6]);
+    // One that holds all of the others' room is still kept.
+    wire.publish_body(&[7; 10_000]);
+    assert_eq!(wire.kept(), [7]);
+    wire.append([8]);
+    assert_eq!(wire.kept(), [8]);
+}
+
+#[test]
+fn a_stream_loses_segments_whose_last_message_is_too_old_when_one_begins() {
+    let mut wire = stream("x-max-age", "10s");
+    wire.append([1]);
+    wire.at(5_000);
+    wire.append([2, 3, 4]);
+    wire.at(15_000);
+    assert_eq!(wire.broker.poll_timeout(), None, "time alone forgets nothing");
+    wire.append([5]);
+    assert_eq!(wire.kept(), [1, 2, 3, 4, 5], "none is older than it may be");
+    wire.append([6]);
+    wire.at(15_001);
+    wire.append([7]);
+    assert_eq!(wire.kept(), [5, 6, 7]);
+    wire.at(3_600_000);
+    wire.append([8]);
+    assert_eq!(wire.kept(), [5, 6, 7, 8], "no segment begins");
+    wire.append([9]);
+    assert_eq!(wire.kept(), [7, 8, 9]);
 }

@@ -9,6 +9,7 @@ use super::{
     message::MAX_EXPIRY,
     name::Name,
     refusal::{Entity, Refusal},
+    stream::Retention,
 };
 use crate::wire::{FieldTable, Value};
 
@@ -77,7 +78,8 @@ pub(crate) struct Settings {
     pub(crate) max_priority: Option<u8>,
     pub(crate) single_active: bool,
     pub(crate) delivery_limit: Option<u32>,
-    pub(crate) max_age: Option<Duration>,
+    /// Of a stream.
+    pub(crate) retention: Retention,
 }
 
 impl Settings {
@@ -135,7 +137,11 @@ impl Settings {
             max_priority: number("x-max-priority").and_then(|max| u8::try_from(max).ok()),
             single_active: arguments.get("x-single-active-consumer") == Some(&Value::Bool(true)),
             delivery_limit: delivery_limit.filter(|_| kind == QueueKind::Quorum),
-            max_age: text(arguments, "x-max-age").and_then(|age| parse_age(age).ok()),
+            retention: Retention {
+                segment_bytes: number("x-stream-max-segment-size-bytes").unwrap_or(SEGMENT_BYTES),
+                max_bytes: number("x-max-length-bytes"),
+                max_age: text(arguments, "x-max-age").and_then(|age| parse_age(age).ok()),
+            },
         }
     }
 }
@@ -373,6 +379,9 @@ fn shown(value: Option<&Value>) -> String {
         Some(value) => format!("the value {} of type '{}'", quoted(value), type_name(value)),
     }
 }
+
+/// How large RabbitMQ lets a stream's segments grow by default.
+const SEGMENT_BYTES: u64 = 500_000_000;
 
 /// RabbitMQ's limit on deliveries of a quorum queue's message since 4.0.
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;

@@ -369,7 +369,7 @@ impl Core {
         let Some(queue) = self.queues.get_mut(&id) else { return Ok(()) };
         self.stored += message.cost();
         if let Some(log) = &mut queue.log {
-            log.restore(message, place);
+            log.restore(message, place, &queue.settings.retention);
             return Ok(());
         }
         let origin = self.epoch * 1000;

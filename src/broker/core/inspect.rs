@@ -72,10 +72,15 @@ impl Core {
     }
 
     /// The bodies of all messages of a queue: those that wait, in order, and then those that are
-    /// delivered and not settled.
+    /// delivered and not settled. A stream has all that it keeps, and nothing else.
     pub(crate) fn bodies(&self, vhost: &str, name: &str) -> Vec<Bytes> {
+        let body = |message: &Message| message.body.pieces().flatten().copied().collect();
         let Some(id) = self.queue_named(vhost, name) else { return Vec::new() };
-        let ready = self.queues.get(&id).into_iter().flat_map(|queue| queue.ready.iter());
+        let Some(queue) = self.queues.get(&id) else { return Vec::new() };
+        if let Some(log) = &queue.log {
+            return log.iter().map(|message| body(message)).collect();
+        }
+        let ready = queue.ready.iter();
         let channels = self.peers.values().flat_map(|peer| peer.channels.values());
         let unsettled = channels.filter_map(|slot| match slot {
             Slot::Open(channel) => Some(channel.unacked.values()),
@@ -83,7 +88,7 @@ impl Core {
         });
         let delivered = unsettled.flatten().filter(|unacked| unacked.queue == id);
         let entries = ready.chain(delivered.map(|unacked| &unacked.entry));
-        entries.map(|entry| entry.message.body.pieces().flatten().copied().collect()).collect()
+        entries.map(|entry| body(&entry.message)).collect()
     }
 
     /// The bindings of a virtual host, by source.

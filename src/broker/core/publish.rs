@@ -133,11 +133,11 @@ impl Core {
         let settings = &queue.settings;
         self.stored += message.cost();
         if let Some(log) = &mut queue.log {
-            let (first, offset) = (log.first(), log.end());
-            let freed = log.append(Arc::clone(message), now, settings.max_bytes, settings.max_age);
+            let first = log.first();
+            let appended = log.append(Arc::clone(message), now, &settings.retention);
             let gone = first..log.first();
-            self.stored = self.stored.saturating_sub(freed);
-            self.message_came(id, offset, message, now);
+            self.stored = self.stored.saturating_sub(appended.freed);
+            self.message_came(id, appended.offset, message, now);
             if let Some(durable) = &mut self.durable {
                 gone.for_each(|offset| durable.gone(id, offset));
             }

@@ -10,20 +10,49 @@ use crate::{
     wire::{FieldTable, Value},
 };
 
-/// The log of a stream.
+/// The log of a stream: segments, of which the oldest go as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Log {
-    entries: VecDeque<Appended>,
-    /// The offset of the first entry that is kept.
-    first: u64,
-    bytes: u64,
+    entries: VecDeque<Entry>,
+    /// The segments that the entries are in, the oldest first.
+    segments: VecDeque<Segment>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Appended {
+struct Entry {
+    offset: u64,
     message: Arc<Message>,
     at: Time,
 }
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Segment {
+    entries: usize,
+    bytes: u64,
+    /// When the last entry came.
+    last: Time,
+}
+
+/// How long segments grow, and how long they are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Retention {
+    pub(crate) segment_bytes: u64,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// What came of appending a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// Its offset.
+    pub(crate) offset: u64,
+    /// What the messages that went for it have cost.
+    pub(crate) freed: usize,
+}
+
+/// What a message takes besides its body: the headers of a chunk and of an entry in it, as if each
+/// came in a chunk of its own.
+const OVERHEAD: u64 = 48 + 4;
 
 /// Where a consumer of a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,47 +66,70 @@ pub(crate) enum Start {
 }
 
 impl Log {
-    /// Appends a message and lets go of what retention no longer keeps.
-    /// Returns the octets that were freed.
+    /// Appends a message. Where that begins a segment, the oldest ones go that retention no longer
+    /// keeps, and only then: "the stream will always leave at least one segment in place"
+    /// (<https://www.rabbitmq.com/docs/streams#retention>).
     pub(crate) fn append(
         &mut self,
         message: Arc<Message>,
-        at: Time,
-        max_bytes: Option<u64>,
-        max_age: Option<Duration>,
-    ) -> usize {
-        self.bytes += message.size() as u64;
-        self.entries.push_back(Appended { message, at });
-        let mut freed = 0;
-        while self.entries.len() > 1 && self.is_due(at, max_bytes, max_age) {
-            if let Some(gone) = self.entries.pop_front() {
-                self.first += 1;
-                self.bytes = self.bytes.saturating_sub(gone.message.size() as u64);
-                freed += gone.message.cost();
-            }
-        }
-        freed
+        now: Time,
+        retention: &Retention,
+    ) -> Appended {
+        let begins = self.is_full(retention);
+        // RabbitMQ begins it with a note of its own, of what each publisher has confirmed.
+        let offset = self.end() + u64::from(begins);
+        self.push(Entry { offset, message, at: now }, begins);
+        let freed = if begins { self.retain(now, retention) } else { 0 };
+        Appended { offset, freed }
     }
 
     /// Puts back a message that was stored.
-    pub(crate) fn restore(&mut self, message: Arc<Message>, offset: u64) {
-        if self.entries.is_empty() {
-            self.first = offset;
-        }
-        self.bytes += message.size() as u64;
-        self.entries.push_back(Appended { message, at: Time::ZERO });
+    pub(crate) fn restore(&mut self, message: Arc<Message>, offset: u64, retention: &Retention) {
+        let begins = self.is_full(retention);
+        self.push(Entry { offset, message, at: Time::ZERO }, begins);
     }
 
     /// The offset of the first message that is kept.
     pub(crate) fn first(&self) -> u64 {
-        self.first
+        self.entries.front().map_or(0, |entry| entry.offset)
     }
 
-    fn is_due(&self, now: Time, max_bytes: Option<u64>, max_age: Option<Duration>) -> bool {
-        max_bytes.is_some_and(|max| self.bytes > max)
-            || self.entries.front().is_some_and(|oldest| {
-                max_age.is_some_and(|max| now.saturating_since(oldest.at) > max)
-            })
+    /// Whether the next message begins a segment.
+    fn is_full(&self, retention: &Retention) -> bool {
+        self.segments.back().is_some_and(|newest| newest.bytes >= retention.segment_bytes)
+    }
+
+    fn push(&mut self, entry: Entry, begins: bool) {
+        if begins || self.segments.is_empty() {
+            self.segments.push_back(Segment::default());
+        }
+        if let Some(newest) = self.segments.back_mut() {
+            newest.entries += 1;
+            newest.bytes += entry.message.size() as u64 + OVERHEAD;
+            newest.last = entry.at;
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Lets go of segments that are too many or too old. Returns the octets that were freed.
+    fn retain(&mut self, now: Time, retention: &Retention) -> usize {
+        let mut bytes: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        let mut freed = 0;
+        while self.segments.len() > 1
+            && let Some(oldest) = self.segments.front()
+        {
+            let age = now.saturating_since(oldest.last);
+            if retention.max_bytes.is_none_or(|max| bytes <= max)
+                && retention.max_age.is_none_or(|max| age <= max)
+            {
+                break;
+            }
+            bytes -= oldest.bytes;
+            freed +=
+                self.entries.drain(..oldest.entries).map(|gone| gone.message.cost()).sum::<usize>();
+            self.segments.pop_front();
+        }
+        freed
     }
 
     /// Messages that are kept.
@@ -95,9 +147,9 @@ impl Log {
         self.entries.iter().map(|entry| entry.message.cost()).sum()
     }
 
-    /// The offset that the next message will have.
+    /// The offset behind the last message. The next one has it, unless it begins a segment.
     pub(crate) fn end(&self) -> u64 {
-        self.first + self.entries.len() as u64
+        self.entries.back().map_or(0, |entry| entry.offset + 1)
     }
 
     /// The message at an offset, or the first one after it that is kept and that the filter
@@ -107,27 +159,24 @@ impl Log {
         offset: u64,
         filter: Option<&Filter>,
     ) -> Option<(u64, &Arc<Message>)> {
-        let offset = offset.max(self.first);
-        let index = usize::try_from(offset - self.first).ok()?;
+        let from = self.entries.partition_point(|entry| entry.offset < offset);
         let found = match filter {
-            None => index,
-            Some(filter) => {
-                let later = self.entries.iter().skip(index);
-                index + later.map(|entry| &entry.message).position(|have| filter.admits(have))?
-            }
+            None => self.entries.get(from),
+            Some(filter) => self.entries.range(from..).find(|entry| filter.admits(&entry.message)),
         };
-        self.entries.get(found).map(|entry| (self.first + found as u64, &entry.message))
+        found.map(|entry| (entry.offset, &entry.message))
     }
 
     /// The offset at which a consumer begins.
     pub(crate) fn start(&self, start: Start) -> u64 {
         match start {
-            Start::First => self.first,
-            Start::Last => self.end().saturating_sub(1).max(self.first),
+            Start::First => self.first(),
+            Start::Last => self.entries.back().map_or(0, |entry| entry.offset),
             Start::Next => self.end(),
             Start::Offset(offset) => offset,
             Start::Since(time) => {
-                self.first + self.entries.partition_point(|entry| entry.at < time) as u64
+                let since = self.entries.partition_point(|entry| entry.at < time);
+                self.entries.get(since).map_or(self.end(), |entry| entry.offset)
             }
         }
     }

@@ -248,6 +248,41 @@ pub(super) fn all() -> Vec<Script> {
             s.publish("", &name, "two").await;
             s.delete("").await;
         }),
+        // Segments go as a whole, and only when another one begins; that takes an offset of its own.
+        script!("stream-size", |s| {
+            let arguments = stream().with("x-max-length-bytes", 7_500i32).unwrap();
+            let segments = arguments.clone().with("x-stream-max-segment-size-bytes", 3_000i32);
+            s.queue(".small", segments.unwrap()).await;
+            s.queue(".large", arguments).await;
+            for (suffix, count) in [(".small", 7), (".large", 5)] {
+                for number in 0..count {
+                    append(&mut s, suffix, &number.to_string().repeat(2_000)).await;
+                }
+                read_from(&mut s, suffix, text("first")).await;
+            }
+            // This offset is gone, and this one is in no message.
+            for offset in [1i32, 5] {
+                read_from(&mut s, ".small", offset.into()).await;
+            }
+            s.delete(".small").await;
+            s.delete(".large").await;
+        }),
+        script!("stream-age", |s| {
+            let arguments = stream().with("x-max-age", "3s").unwrap();
+            let segments = arguments.clone().with("x-stream-max-segment-size-bytes", 1_000i32);
+            s.queue(".small", segments.unwrap()).await;
+            s.queue(".large", arguments).await;
+            for suffix in [".small", ".large"] {
+                append(&mut s, suffix, &"old".repeat(1_000)).await;
+            }
+            s.wait(Duration::from_secs(4)).await;
+            for suffix in [".small", ".large"] {
+                append(&mut s, suffix, &"new".repeat(1_000)).await;
+                read_from(&mut s, suffix, text("first")).await;
+            }
+            s.delete(".small").await;
+            s.delete(".large").await;
+        }),
         script!("stream-filter", since(4, 0), |s| {
             s.queue("", stream()).await;
             let name = s.own("");
@@ -311,4 +346,17 @@ pub(super) fn all() -> Vec<Script> {
             s.delete("x").await;
         }),
     ]
+}
+
+/// Appends to a stream, in a way that all versions give back alike.
+async fn append(s: &mut Stage, suffix: &str, body: &str) {
+    let properties = Properties { delivery_mode: Some(2), ..Properties::default() };
+    s.publish_with("", &s.own(suffix), false, properties, body).await;
+}
+
+/// All that a stream has from an offset on.
+async fn read_from(s: &mut Stage, suffix: &str, offset: Value) {
+    s.qos(10, false).await;
+    s.consume(suffix, "reader", false, table([("x-stream-offset", offset)])).await;
+    s.send(1, &method::basic::Cancel { consumer_tag: short("reader"), no_wait: false }).await;
 }
