@@ -520,7 +520,7 @@ impl Deliveries {
 
     #[cold]
     fn refuse(&self, arrival: Arrival, discarded: Discarded) -> ConsumeError {
-        if arrival.automatic {
+        if arrival.automatic() {
             return over_limit(self.source.queue.clone(), discarded);
         }
         refuse(Delivery::new(self.source.clone(), arrival, self.limits), discarded)

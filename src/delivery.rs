@@ -18,6 +18,7 @@ use crate::{
 ///
 /// It owns its way back to its own channel, so it cannot be settled on another.
 #[must_use = "an unsettled delivery goes back to the queue: call `ack`, `requeue` or `reject`"]
+#[repr(C)] // See `Marks`.
 pub struct Delivery {
     received: Received,
     receipt: Receipt,

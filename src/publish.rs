@@ -18,7 +18,7 @@ use crate::{
     exchange::{Exchange, RouteTo},
     handover::{Handover, options},
     message::{Message, Received},
-    proto::WaiterId,
+    proto::{Marks, WaiterId},
     wire::ReplyCode,
 };
 
@@ -238,7 +238,7 @@ impl Stream for Returns {
                 text: returned.text,
                 message: Received::from_content(
                     returned.content,
-                    false,
+                    Marks::Plain,
                     this.chan.handle.config().limits.table(),
                 ),
             })

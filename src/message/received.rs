@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::OnceLock};
 
 use super::{Message, MessageProperties};
 use crate::{
-    proto::{Arrival, Body, Content},
+    proto::{Arrival, Body, Content, Marks},
     wire::{Method, ShortStr, TableLimits},
 };
 
@@ -12,12 +12,12 @@ use crate::{
 ///
 /// Until it is dropped it keeps the read buffer that it arrived in; [`Body::detach`] copies a body
 /// that is to be kept for long.
+#[repr(C)] // See `Marks`.
 pub struct Received {
     content: Content,
-    redelivered: bool,
-    // The limits of its headers, apart from each other, so that they fit behind the flag.
-    table_depth: u8,
-    table_entries: u32,
+    marks: Marks,
+    /// Of its headers.
+    limits: TableLimits,
     /// Decoded when they are first asked for.
     properties: OnceLock<Box<MessageProperties>>,
 }
@@ -25,14 +25,12 @@ pub struct Received {
 impl Received {
     #[inline]
     pub(crate) fn new(arrival: Arrival, limits: TableLimits) -> Self {
-        Received::from_content(arrival.content, arrival.redelivered, limits)
+        Received::from_content(arrival.content, arrival.marks, limits)
     }
 
     #[inline]
-    pub(crate) fn from_content(content: Content, redelivered: bool, limits: TableLimits) -> Self {
-        let TableLimits { depth: table_depth, entries: table_entries } = limits;
-        let properties = OnceLock::new();
-        Received { content, redelivered, table_depth, table_entries, properties }
+    pub(crate) fn from_content(content: Content, marks: Marks, limits: TableLimits) -> Self {
+        Received { content, marks, limits, properties: OnceLock::new() }
     }
 
     /// The body, without a copy.
@@ -60,9 +58,8 @@ impl Received {
 
     /// The properties.
     pub fn properties(&self) -> &MessageProperties {
-        let limits = TableLimits { depth: self.table_depth, entries: self.table_entries };
-        self.properties
-            .get_or_init(|| Box::new(MessageProperties::new(self.content.properties(), limits)))
+        let decode = || MessageProperties::new(self.content.properties(), self.limits);
+        self.properties.get_or_init(|| Box::new(decode()))
     }
 
     /// The exchange that it was published to; empty for the default exchange.
@@ -77,7 +74,7 @@ impl Received {
 
     /// Whether it may have been delivered before, to this consumer or another.
     pub fn is_redelivered(&self) -> bool {
-        self.redelivered
+        self.marks.redelivered()
     }
 
     /// How often it was returned to the queue before, where the queue counts: quorum queues do
@@ -119,7 +116,7 @@ impl fmt::Debug for Received {
         f.debug_struct("Received")
             .field("exchange", &self.exchange())
             .field("routing_key", &self.routing_key())
-            .field("redelivered", &self.redelivered)
+            .field("redelivered", &self.marks.redelivered())
             .field("body_len", &self.body_len())
             .finish_non_exhaustive()
     }

@@ -160,7 +160,10 @@ fn a_message_is_made_of_bytes_of_any_kind() {
 
 #[test]
 fn a_received_message_says_how_it_came() {
-    use crate::wire::{ShortStr, method::basic};
+    use crate::{
+        proto::Marks,
+        wire::{ShortStr, method::basic},
+    };
     let deliver = basic::Deliver {
         consumer_tag: ShortStr::new("t").unwrap(),
         delivery_tag: 1,
@@ -176,7 +179,7 @@ fn a_received_message_says_how_it_came() {
     let mut header = bytes::BytesMut::from(&[0; 12][..]);
     properties.encode(&mut header);
     let content = Content::pieces(&method, &header, vec!["body".into()], None);
-    let received = Received::from_content(content, true, TableLimits::default());
+    let received = Received::from_content(content, Marks::Redelivered, TableLimits::default());
     assert_eq!(received.exchange(), "orders");
     assert_eq!(received.routing_key(), "order.\u{fffd}");
     assert!(received.is_redelivered());

@@ -55,7 +55,7 @@ pub use channel_machine::{
 pub use connection::{
     Accepted, Action, Change, Connection, EntityReport, LeftOver, NotRecovered, Outgoing, Turn,
 };
-pub use consumer::{Arrival, Consumer, ConsumerEnd, ConsumerPhase};
+pub use consumer::{Arrival, Consumer, ConsumerEnd, ConsumerPhase, Marks};
 pub use content::{Body, Content, Discarded};
 pub use fault::{CallError, Cause, Exception, Loss, Scope, Violation};
 pub use handshake::{AwaitOpenOk, AwaitStart, AwaitTune, Negotiated, Step};

@@ -253,7 +253,7 @@ impl Account {
         arrival: &Arrival,
     ) -> Result<(), String> {
         let id = self.recognise(queue, arrival)?;
-        let fresh = !arrival.redelivered && !self.messages[id].keep;
+        let fresh = !arrival.redelivered() && !self.messages[id].keep;
         if SAFE.contains(&queue) && fresh && !self.fresh.insert((queue.to_owned(), id)) {
             return Err(format!("message {id} came twice as if for the first time"));
         }

@@ -299,7 +299,7 @@ impl World {
             };
             let message = crate::account::read(&arrival);
             let method = arrival.content.method().map(|method| method.name());
-            let key = match (self.tasks[t].channel, arrival.automatic) {
+            let key = match (self.tasks[t].channel, arrival.automatic()) {
                 (Some(key), false) => key,
                 _ => continue,
             };
@@ -610,7 +610,7 @@ impl World {
         if let Err(wrong) = self.account.arrived(t, queue, &arrival) {
             self.fail(format!("task {t}, queue '{queue}', tag {}: {wrong}", arrival.tag));
         }
-        if !arrival.automatic {
+        if !arrival.automatic() {
             self.tasks[t].held.push((queue.to_owned(), arrival));
         }
     }

@@ -112,7 +112,8 @@ impl Channel {
             consumer.reads(tag, &content);
         }
         let epoch = self.epoch;
-        let arrival = Arrival { tag, epoch, redelivered, automatic, content };
+        let marks = Marks::new(redelivered, automatic);
+        let arrival = Arrival { tag, epoch, marks, content };
         let charge = consumer.push(arrival);
         consumer.has_more(1, charge, core);
         Ok(())
@@ -137,7 +138,8 @@ impl Channel {
             return Err(self.unexpected(id));
         }
         core.traffic.deliver(1, content.body_len(), redelivered.into());
-        let arrival = Arrival { tag, epoch: self.epoch, redelivered, automatic, content };
+        let marks = Marks::new(redelivered, automatic);
+        let arrival = Arrival { tag, epoch: self.epoch, marks, content };
         self.finish_pending(at, core);
         // Where nobody waits any more the message goes back.
         match call.filter(|call| core.calls.is_waiting(*call)) {
@@ -325,7 +327,7 @@ impl Channel {
     /// Returns a delivery to its queue. One of an earlier epoch is there already, and its tag means
     /// another one now.
     pub(in crate::proto) fn give_back(&mut self, arrival: &Arrival, core: &mut Core) {
-        if !arrival.automatic && arrival.epoch == self.epoch {
+        if !arrival.automatic() && arrival.epoch == self.epoch {
             self.requeue(arrival.tag, core);
         }
     }

@@ -12,8 +12,8 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Accepted, Arrival, Assembly, CallError, CallId, Cause, ChanStats, ChannelEvent, ChannelKey,
     ChannelMachine, ChannelState, ConsumeSpec, Consumer, ConsumerEnd, ConsumerKey, ConsumerPhase,
-    Content, Exception, Interruption, Ledger, Operation, Outcome, Outgoing, Reply, Request, Scope,
-    Violation, WaiterId, WhenCancelled,
+    Content, Exception, Interruption, Ledger, Marks, Operation, Outcome, Outgoing, Reply, Request,
+    Scope, Violation, WaiterId, WhenCancelled,
     core::Core,
     request::consumer_number,
     unsettled::{Ack, Unsettled},

@@ -69,8 +69,7 @@ impl Run<'_> {
             sum.charged += consumer.push(Arrival {
                 tag: found.delivery_tag,
                 epoch,
-                redelivered: found.redelivered,
-                automatic,
+                marks: Marks::new(found.redelivered, automatic),
                 content: Content::whole(block, &found),
             });
         }

@@ -73,7 +73,7 @@ fn a_delivery_that_comes_in_single_bytes_is_the_same() {
     }
     assert!(rest.is_empty());
     let arrival = taken(&mut scripted, key).pop_front().unwrap();
-    assert!(arrival.redelivered);
+    assert!(arrival.redelivered());
     assert_eq!(arrival.content.into_body().into_bytes(), vec![5; 10_000]);
 }
 

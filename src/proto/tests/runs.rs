@@ -105,11 +105,11 @@ fn understood(bytes: &[u8], pieces: &[usize]) -> impl PartialEq + std::fmt::Debu
         let mut taken = VecDeque::new();
         let polled = scripted.connection.poll_consumer(key, &mut taken, || waiter(3));
         let arrivals = taken.into_iter().map(|arrival| {
-            let Arrival { tag, epoch, redelivered, automatic, content } = arrival;
+            let Arrival { tag, epoch, marks, content } = arrival;
             let method = format!("{:?}", content.method());
             let (properties, discarded) = (content.raw_properties().to_vec(), content.discarded());
             let body = content.into_body().into_bytes();
-            ((tag, epoch, redelivered, automatic), method, properties, discarded, body)
+            ((tag, epoch, marks), method, properties, discarded, body)
         });
         (arrivals.collect::<Vec<_>>(), polled)
     });

@@ -541,14 +541,14 @@ impl World {
     }
 
     fn delivered(&mut self, arrival: &Arrival) {
-        let Arrival { tag, epoch, redelivered, ref content, .. } = *arrival;
+        let Arrival { tag, epoch, ref content, .. } = *arrival;
         let message = content.body_segments().flatten().copied().next().unwrap_or(7);
         let again = self.delivered & 1 << message != 0;
         self.check(!again || self.cuts > 0, "a duplicate without a cut");
         self.check(epoch == self.client.epoch(), "a delivery of another epoch");
         let follows = |last: &Held| (last.epoch, last.tag) < (epoch, tag);
         self.check(self.held.back().is_none_or(follows), "a tag that does not follow");
-        self.note(redelivered, seen::REDELIVERED);
+        self.note(arrival.redelivered(), seen::REDELIVERED);
         self.delivered |= 1 << message;
         self.held.push_back(Held { tag, epoch, message });
     }

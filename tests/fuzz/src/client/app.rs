@@ -306,8 +306,8 @@ impl Game {
         while let Some(arrival) = got.pop_front() {
             assert!(arrival.content.body_len() <= 256, "a body over its limit");
             let properties = arrival.content.properties();
-            let shown = (arrival.tag, arrival.epoch, arrival.redelivered, arrival.automatic);
-            if !arrival.automatic {
+            let shown = (arrival.tag, arrival.epoch, arrival.marks);
+            if !arrival.automatic() {
                 self.deliveries.push((key.channel, arrival.epoch, arrival.tag));
             }
             let body = arrival.content.into_body().into_bytes();
