@@ -18,10 +18,13 @@
 //!
 #![doc = include_str!("table/broker.svg")]
 //!
+#![doc = include_str!("table/queue.svg")]
+//!
 //! ```text
 #![doc = include_str!("table/conn.txt")]
 #![doc = include_str!("table/chan.txt")]
 #![doc = include_str!("table/broker.txt")]
+#![doc = include_str!("table/queue.txt")]
 //! ```
 
 /// What a handle can do in its states.
@@ -88,6 +91,7 @@ impl Table {
 }
 
 const BROKER_STATES: &[&str] = &["Unbound", "Listening", "Draining", "Stopped"];
+const QUEUE_STATES: &[&str] = &["Open", "Closed"];
 const CONN_STATES: &[&str] = &["Disconnected", "Connected"];
 const CHAN_STATES: &[&str] = &["Open", "Confirming", "Transactional", "Closed"];
 
@@ -120,6 +124,14 @@ const fn broker(
     legal: &'static [(&'static str, &'static str)],
 ) -> Operation {
     Operation { name, capability, legal, states: BROKER_STATES }
+}
+
+const fn queue(
+    name: &'static str,
+    capability: &'static str,
+    legal: &'static [(&'static str, &'static str)],
+) -> Operation {
+    Operation { name, capability, legal, states: QUEUE_STATES }
 }
 
 /// What a [`Conn`](crate::Conn) can do.
@@ -224,13 +236,32 @@ pub const BROKER: Table = Table {
     ],
 };
 
+/// What a `MessageQueue` between two brokers can do (feature `broker`).
+pub const MESSAGE_QUEUE: Table = Table {
+    handle: "MessageQueue",
+    states: QUEUE_STATES,
+    operations: &[
+        queue("send", "IsOpenQueue", &[("Open", "Open")]),
+        queue("receive", "IsOpenQueue", &[("Open", "Open")]),
+        queue("unconfirmed", "IsOpenQueue", &[("Open", "Open")]),
+        queue("waiting", "IsOpenQueue", &[("Open", "Open")]),
+        queue("sender", "IsOpenQueue", &[("Open", "Open")]),
+        queue("ended", "IsOpenQueue", &[("Open", "Open")]),
+        queue("close", "IsOpenQueue", &[("Open", "Closed")]),
+        queue("abort", "IsOpenQueue", &[("Open", "Closed")]),
+        queue("into_closed", "IsOpenQueue", &[("Open", "Closed")]),
+        // The last that is done with it.
+        queue("into_unsent", "IsClosedQueue", &[("Closed", "Closed")]),
+    ],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_table_names_only_its_own_states() {
-        for table in [CONN, CHAN, BROKER] {
+        for table in [CONN, CHAN, BROKER, MESSAGE_QUEUE] {
             for operation in table.operations {
                 for (from, to) in operation.legal {
                     assert!(table.states.contains(from), "{from} of {}", operation.name);

@@ -41,6 +41,8 @@ mod legal {
     mod chan_transactional;
     mod conn_connected;
     mod conn_disconnected;
+    mod queue_closed;
+    mod queue_open;
 }
 
 #[test]

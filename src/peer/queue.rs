@@ -49,7 +49,7 @@ impl QueueState for Closed {
 #[diagnostic::on_unimplemented(
     message = "this queue is closed",
     label = "this is a `{Self}`; this call needs a `MessageQueue<Open>`",
-    note = "to go on, open another queue: `let queue = peer.connect(\"shop\").at(config).await?;`",
+    note = "to go on with another queue, write `let queue = peer.connect(\"shop\").at(config).await?;`",
     note = "what was not sent is in the closed one: `queue.into_unsent()`"
 )]
 pub trait IsOpenQueue: Sealed {}
@@ -75,6 +75,8 @@ impl Sealed for MessageQueue<Closed> {}
 ///
 /// Not `Clone`: a clone would keep a stale state. Calls go through `&`, so it is shared by reference
 /// or in an `Arc`; what only sends takes a [`QueueSender`]. Dropping it ends the queue by force.
+///
+#[doc = include_str!("../table/queue.svg")]
 pub struct MessageQueue<S: QueueState> {
     guard: Guard,
     state: PhantomData<fn() -> S>,

@@ -12,6 +12,7 @@ use hopmq::{
         CanConnect, CanReopen, CanSelectMode, HasReturns, InConfirmMode, InPlainMode,
         InTransactionMode, IsConnected, IsOpen,
     },
+    peer::{IsClosedQueue, IsOpenQueue, MessageQueue},
     table::Legality,
 };
 
@@ -70,6 +71,7 @@ pub(crate) fn facts() -> Vec<Fact> {
     facts!(facts: Broker in [Unbound, Listening, Draining, Stopped] has [
         CanListen, IsListening, IsServing, IsDraining, HoldsState, IsStopped,
     ]);
+    facts!(facts: MessageQueue in [Open, Closed] has [IsOpenQueue, IsClosedQueue]);
     facts
 }
 

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use hopmq::table::{Legality, Table};
 
-use super::{TABLES, check, read, root};
+use super::{TABLES, called, check, read, root};
 
 #[test]
 fn the_diagrams_are_current() {
     for table in TABLES {
-        let name = table.handle.to_lowercase();
+        let name = called(table.handle);
         check(&format!("src/table/{name}.txt"), &text(&table));
         check(&format!("src/table/{name}.svg"), &svg(&table));
     }
@@ -19,7 +19,7 @@ fn the_diagrams_are_current() {
 fn the_readme_shows_them() {
     let readme = read(&root().join("README.md"));
     for table in TABLES {
-        let name = table.handle.to_lowercase();
+        let name = called(table.handle);
         assert!(readme.contains(&text(&table)), "README.md does not show src/table/{name}.txt");
     }
 }
@@ -30,10 +30,14 @@ fn the_readme_shows_them() {
 fn the_drawings_are_shown_too() {
     let readme = read(&root().join("README.md"));
     for table in TABLES {
-        let name = table.handle.to_lowercase();
+        let name = called(table.handle);
         let link = format!("](src/table/{name}.svg)");
         assert!(readme.contains(&link), "README.md does not show src/table/{name}.svg");
-        let page = if name == "broker" { "src/broker/mod.rs" } else { "src/lib.rs" };
+        let page = match table.handle {
+            "Broker" => "src/broker/mod.rs",
+            "MessageQueue" => "src/peer/queue.rs",
+            _ => "src/lib.rs",
+        };
         let page = read(&root().join(page));
         assert!(page.contains(&format!("table/{name}.svg\")")), "{name}.svg is not shown");
     }

@@ -15,10 +15,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hopmq::table::{BROKER, CHAN, CONN, Table};
+use hopmq::table::{BROKER, CHAN, CONN, MESSAGE_QUEUE, Table};
 
 /// Every handle with states.
-const TABLES: [Table; 3] = [CONN, CHAN, BROKER];
+const TABLES: [Table; 4] = [CONN, CHAN, BROKER, MESSAGE_QUEUE];
+
+/// What a handle is called where it is a variable or a file's name: by the last word of its type.
+fn called(handle: &str) -> String {
+    let last = handle.rfind(char::is_uppercase).unwrap_or_default();
+    handle[last..].to_lowercase()
+}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use hopmq::table::Legality;
 
-use super::{TABLES, files, read, root};
+use super::{TABLES, called, files, read, root};
 
 fn program(handle: &str, state: &str, operation: &str) -> String {
-    format!("{}_{}_{operation}.rs", handle.to_lowercase(), state.to_lowercase())
+    format!("{}_{}_{operation}.rs", called(handle), state.to_lowercase())
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn every_program_makes_the_call_that_it_is_named_after() {
             if legality == Legality::Illegal {
                 let file = program(table.handle, state, operation.name);
                 let text = read(&root().join("ui-tests/matrix").join(&file));
-                let (handle, variable) = (table.handle, table.handle.to_lowercase());
+                let (handle, variable) = (table.handle, called(table.handle));
                 let taken = format!("{variable}: {handle}<{state}>");
                 let call = format!("let _ = {variable}.{}(", operation.name);
                 assert!(text.contains(&taken) && text.contains(&call), "{file}:\n{text}");
@@ -67,7 +67,7 @@ fn every_program_makes_the_call_that_it_is_named_after() {
 #[test]
 fn every_legal_pair_has_its_call() {
     for table in TABLES {
-        let variable = table.handle.to_lowercase();
+        let variable = called(table.handle);
         for (state, operation, legality) in table.pairs() {
             if legality == Legality::Illegal {
                 continue;

@@ -1,3 +1,5 @@
+//! A `MessageQueue<Closed>` has no `send`: it takes a `MessageQueue<Open>`.
+
 use hopmq::{Closed, peer::MessageQueue};
 
 async fn wrong(queue: MessageQueue<Closed>) {

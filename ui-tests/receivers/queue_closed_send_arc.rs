@@ -1,0 +1,11 @@
+//! A `MessageQueue<Closed>` in an `Arc` has no `send`: the advice is the same as for an owned one.
+
+use std::sync::Arc;
+
+use hopmq::{Closed, peer::MessageQueue};
+
+async fn wrong(queue: Arc<MessageQueue<Closed>>) {
+    let _ = queue.send(b"late").await;
+}
+
+fn main() {}
