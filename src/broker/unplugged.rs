@@ -150,6 +150,15 @@ impl Unplugged {
         self.core.inspect_queues("/", now)
     }
 
+    /// The numbers of the channels that a connection has open.
+    pub fn channels(&self, id: ConnectionId) -> Vec<u16> {
+        let connections = self.core.inspect_connections();
+        connections
+            .into_iter()
+            .find(|found| found.id == id)
+            .map_or(Vec::new(), |found| found.channels)
+    }
+
     /// The bodies of all messages of a queue of the virtual host `/`: those that wait, in order, and
     /// then those that are delivered and not settled.
     pub fn messages(&self, queue: &str) -> Vec<Bytes> {

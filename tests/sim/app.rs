@@ -423,6 +423,12 @@ impl World {
         let waiter = WaiterId { index: t as u32, generation: id };
         match wait.clone() {
             Wait::Gate => self.finished(t, true),
+            Wait::Open(call) if self.active && self.impatient && self.random.once_in(4) => {
+                self.finished(t, true);
+                let now = self.now;
+                self.note(|| format!("task {t}: channel.open given up"));
+                self.clients[c].connection.abandon_call(now, call);
+            }
             Wait::Open(call) => match self.clients[c].connection.poll_call(call, || waiter) {
                 Poll::Pending => self.again(id, t, wait),
                 Poll::Ready(answer) => {

@@ -76,6 +76,7 @@ fn come_to_rest(world: &mut World) {
         world.fail(format!("does not come to rest: {waits:?} {states:?}"));
         return;
     }
+    check_channels(world);
     check_consumers(world);
 }
 
@@ -106,6 +107,21 @@ fn is_quiet(world: &mut World) -> bool {
                 && !world.broker.hangs_up(peer, now);
         is_over || is_open
     })
+}
+
+/// The broker has exactly the channels that are held: one that nobody holds takes its number for good.
+fn check_channels(world: &mut World) {
+    for c in 0..world.clients.len() {
+        let Socket::Up(link) = world.clients[c].socket else { continue };
+        let connection = &world.clients[c].connection;
+        let keys =
+            world.tasks.iter().filter(|task| task.client == c).filter_map(|task| task.channel);
+        let held = keys.filter(|key| connection.channel_ended(*key).is_none()).count();
+        let there = world.broker.channels(world.links[link].peer);
+        world.check(held == there.len(), || {
+            format!("client {c}: {held} channels are held, {there:?} are there")
+        });
+    }
 }
 
 /// The broker has exactly the consumers that their users believe in, and nothing waits for them.

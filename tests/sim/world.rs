@@ -50,6 +50,9 @@ pub(crate) struct World {
     /// A fingerprint of everything that happened.
     pub(crate) print: u64,
     pub(crate) verbose: bool,
+    /// Users give up channel.open, too. In every fourth seed: the others, those that have failed once among
+    /// them, are what they were before users did.
+    pub(crate) impatient: bool,
     /// Writing was held up at some time.
     pub(crate) jammed: bool,
     alarm: bool,
@@ -92,6 +95,7 @@ impl World {
             failure: None,
             print: 0,
             verbose,
+            impatient: seed.is_multiple_of(4),
             jammed: false,
             alarm: false,
             withheld: false,
