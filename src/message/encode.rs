@@ -6,7 +6,7 @@ use super::{Message, Persistence};
 use crate::{
     proto::SEQUENCE_HEADER,
     usage::UsageError,
-    wire::{FieldTable, Properties, RawTable, properties::RawProperties},
+    wire::{Properties, RawTable, properties::RawProperties},
 };
 
 /// An encoded property list.
@@ -114,7 +114,8 @@ impl Message {
             table.extend_from_slice(headers.as_bytes());
         }
         if with_sequence {
-            table.extend_from_slice(&sequence_entry());
+            table
+                .extend_from_slice(SEQUENCE.get(WITH_TABLE - SEQUENCE_ENTRY..).unwrap_or_default());
         }
         let raw = RawProperties {
             headers: (headers.is_some() || with_sequence).then(|| RawTable::new(&table)),
@@ -133,12 +134,4 @@ impl Message {
 
 fn short_len(text: &crate::wire::ShortString) -> usize {
     1 + text.as_str().len()
-}
-
-/// The header as a table of one entry, which can go behind the entries of another.
-fn sequence_entry() -> Bytes {
-    let mut table = FieldTable::new();
-    // The name is a short literal.
-    let _ = table.insert(SEQUENCE_HEADER, 0i64);
-    table.encode()
 }

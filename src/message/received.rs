@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::OnceLock};
 use super::{Message, MessageProperties};
 use crate::{
     proto::{Arrival, Body, Content, Marks},
-    wire::{Method, ShortStr, TableLimits},
+    wire::{Method, ShortStr, TableLimits, properties::RawProperties},
 };
 
 /// A message that the broker sent: body, properties, and how it came.
@@ -60,6 +60,12 @@ impl Received {
     pub fn properties(&self) -> &MessageProperties {
         let decode = || MessageProperties::new(self.content.properties(), self.limits);
         self.properties.get_or_init(|| Box::new(decode()))
+    }
+
+    /// The properties as they came in, for who looks at one of them alone.
+    pub(crate) fn raw_properties(&self) -> RawProperties<'_> {
+        // The list was validated when the content header arrived.
+        RawProperties::decode(self.content.raw_properties()).unwrap_or_default()
     }
 
     /// The exchange that it was published to; empty for the default exchange.

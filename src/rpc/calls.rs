@@ -5,7 +5,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use crate::{error::Error, message::Received};
+use crate::{error::Error, message::Received, wire::ShortStr};
 
 /// The calls of one client, by their numbers, which are their correlation ids.
 #[derive(Debug)]
@@ -83,10 +83,9 @@ impl<R> Calls<R> {
         Some(waker)
     }
 
-    /// A reply with this correlation id. One that no call waits for is counted and dropped.
-    pub(super) fn replied(&mut self, correlation: Option<&str>, reply: R) -> Option<Waker> {
-        let number = correlation.and_then(|id| id.parse().ok());
-        let slot = number.and_then(|number: u64| self.open.get_mut(&number));
+    /// A reply to the call with this number. One that no call waits for is counted and dropped.
+    fn replied(&mut self, number: Option<u64>, reply: R) -> Option<Waker> {
+        let slot = number.and_then(|number| self.open.get_mut(&number));
         match slot {
             // The first reply counts.
             Some(slot) if slot.reply.is_none() => {
@@ -116,9 +115,14 @@ impl<R> Calls<R> {
 impl Calls<Received> {
     /// See [`Calls::replied`].
     pub(super) fn arrived(&mut self, reply: Received) -> Option<Waker> {
-        let correlation = reply.properties().correlation_id().map(str::to_owned);
-        self.replied(correlation.as_deref(), reply)
+        let number = reply.raw_properties().correlation_id.and_then(number);
+        self.replied(number, reply)
     }
+}
+
+/// The call that a correlation id names.
+fn number(correlation: ShortStr<'_>) -> Option<u64> {
+    correlation.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -155,8 +159,8 @@ mod tests {
         let mut calls = Calls::new(2);
         assert!(placed(&mut calls, 1) && placed(&mut calls, 2));
         assert!(reply(&mut calls, 1).is_pending());
-        assert!(calls.replied(Some("2"), 22).is_none(), "nobody waits for it yet");
-        assert!(calls.replied(Some("1"), 11).is_some(), "who waits is woken");
+        assert!(calls.replied(Some(2), 22).is_none(), "nobody waits for it yet");
+        assert!(calls.replied(Some(1), 11).is_some(), "who waits is woken");
         assert_eq!(reply(&mut calls, 1), Poll::Ready(Some(11)));
         assert_eq!(reply(&mut calls, 2), Poll::Ready(Some(22)));
         assert_eq!(calls.ignored(), 0);
@@ -166,12 +170,13 @@ mod tests {
     fn what_answers_nothing_is_counted() {
         let mut calls = Calls::new(2);
         assert!(placed(&mut calls, 1));
-        calls.replied(Some("1"), 1);
+        calls.replied(Some(1), 1);
         for correlation in [Some("1"), Some("2"), Some("x"), Some("-1"), None] {
-            assert!(calls.replied(correlation, 2).is_none());
+            let named = correlation.and_then(|id| number(ShortStr::new(id).unwrap()));
+            assert!(calls.replied(named, 2).is_none());
         }
         calls.leave(1);
-        calls.replied(Some("1"), 3);
+        calls.replied(Some(1), 3);
         assert_eq!(calls.ignored(), 6);
     }
 

@@ -185,13 +185,12 @@ impl Request {
     /// The delivery, when it says nothing: nobody waits for a reply.
     #[allow(clippy::result_large_err)] // It is the delivery itself, to be settled.
     pub fn new(delivery: Delivery, replies: &Publisher) -> Result<Self, Delivery> {
-        let owned = |text: Option<&str>| text.and_then(|text| ShortString::new(text).ok());
-        let properties = delivery.properties();
-        let Some(address) = owned(properties.reply_to()).filter(|to| !to.as_str().is_empty())
-        else {
+        let properties = delivery.raw_properties();
+        let Some(address) = properties.reply_to.filter(|to| !to.is_empty()) else {
             return Err(delivery);
         };
-        let correlation = owned(properties.correlation_id());
+        let address = ShortString::from_short_lossy(address);
+        let correlation = properties.correlation_id.map(ShortString::from_short_lossy);
         let (received, receipt) = delivery.into_parts();
         let pending = PendingReply { receipt, replies: replies.clone(), address, correlation };
         Ok(Request { received, pending })
