@@ -1,5 +1,7 @@
 //! The protocol's settings, from the user's configuration.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 
 use crate::{
@@ -51,8 +53,18 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// What we say of ourselves (<https://www.rabbitmq.com/docs/connections#capabilities>).
+/// What we say of ourselves, and the connection's name.
 fn client_properties(config: &Config) -> Bytes {
+    static OURSELVES: LazyLock<Bytes> = LazyLock::new(|| ourselves().encode());
+    let Some(name) = &config.connection_name else { return OURSELVES.clone() };
+    let mut named = FieldTable::new();
+    put(&mut named, "connection_name", name.as_str().into());
+    // The entries of two tables, one behind the other, are again a table.
+    [&OURSELVES[..], &named.encode()].concat().into()
+}
+
+/// The same for all connections (<https://www.rabbitmq.com/docs/connections#capabilities>).
+fn ourselves() -> FieldTable {
     let capabilities = [
         "publisher_confirms",
         "exchange_exchange_bindings",
@@ -70,10 +82,7 @@ fn client_properties(config: &Config) -> Bytes {
     put(&mut properties, "version", env!("CARGO_PKG_VERSION").into());
     put(&mut properties, "platform", "Rust".into());
     put(&mut properties, "capabilities", Value::Table(table));
-    if let Some(name) = &config.connection_name {
-        put(&mut properties, "connection_name", name.as_str().into());
-    }
-    properties.encode()
+    properties
 }
 
 fn put(table: &mut FieldTable, name: &'static str, value: Value) {

@@ -9,6 +9,10 @@ use crate::fsm::Time;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Heartbeat {
     interval: Duration,
+    // What follows from it: worked out once, for a connection asks before every sleep.
+    send_after: Duration,
+    late_after: Duration,
+    dead_after: Duration,
     last_sent: Time,
     last_received: Time,
 }
@@ -16,7 +20,14 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Starts counting; an interval of zero means no heartbeats.
     pub fn new(interval: Duration, now: Time) -> Self {
-        Heartbeat { interval, last_sent: now, last_received: now }
+        Heartbeat {
+            interval,
+            send_after: interval / 2,
+            late_after: interval * 5 / 4,
+            dead_after: interval * 2,
+            last_sent: now,
+            last_received: now,
+        }
     }
 
     /// The negotiated interval.
@@ -37,17 +48,17 @@ impl Heartbeat {
     /// When a heartbeat is due: at half the interval, so that a late timer does not cost the
     /// connection.
     pub fn send_due(&self) -> Option<Time> {
-        (!self.interval.is_zero()).then(|| self.last_sent + self.interval / 2)
+        (!self.interval.is_zero()).then(|| self.last_sent + self.send_after)
     }
 
     /// When a sign of life is late: a peer sends one at half the interval, as we do.
     pub fn late_at(&self) -> Option<Time> {
-        (!self.interval.is_zero()).then(|| self.last_received + self.interval * 5 / 4)
+        (!self.interval.is_zero()).then(|| self.last_received + self.late_after)
     }
 
     /// When the peer counts as dead.
     pub fn dead_at(&self) -> Option<Time> {
-        (!self.interval.is_zero()).then(|| self.last_received + self.interval * 2)
+        (!self.interval.is_zero()).then(|| self.last_received + self.dead_after)
     }
 }
 

@@ -141,11 +141,11 @@ impl Connection {
             .map(|oldest| oldest + self.settings.confirm_timeout + COARSE);
         let undated = self.core.stamp.map(|stamp| stamp + COARSE);
         let overrun = self.core.paused_since.map(|since| since + self.core.limits.overrun_after);
-        [link, dead, turn, confirm, overrun, self.core.calls.next_deadline()]
+        let call = self.core.calls.next_deadline();
+        let (supervisor, mending) = (self.supervisor.poll_timeout(), self.mending.poll_timeout());
+        [link, dead, turn, confirm, overrun, call, supervisor, mending, undated, late]
             .into_iter()
-            .chain([self.supervisor.poll_timeout(), self.mending.poll_timeout(), undated, late])
-            .flatten()
-            .min()
+            .fold(None, |first, due| due.map_or(first, |due| Some(first.unwrap_or(due).min(due))))
     }
 
     /// What to do in the world.
@@ -294,13 +294,16 @@ impl Connection {
     }
 
     pub(super) fn flush_acks(&mut self) {
-        for index in std::mem::take(&mut self.core.acks_due) {
+        let mut due = std::mem::take(&mut self.core.acks_due);
+        for index in due.drain(..) {
             if let Some(channel) = self.channels.by_index(index)
                 && channel.ended.is_none()
             {
                 channel.flush_acks(&mut self.core.batch.bytes);
             }
         }
+        // Its memory is used for what follows.
+        self.core.acks_due = due;
     }
 
     pub(super) fn open_gate(&mut self) {
