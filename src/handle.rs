@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     fsm::supervisor::State,
     name::Realm,
-    proto::{CallError, ChannelKey, Connection, Loss},
+    proto::{CallError, ChannelKey, Encoded, Loss},
     usage::UsageError,
     wire::{FRAME_MIN_SIZE, FieldTable, RawTable, Value},
 };
@@ -124,9 +124,9 @@ impl Handle {
     /// Whether a message fits for certain what was configured and negotiated. The smallest frame_max
     /// that can be negotiated carries what is usual; only what is larger needs a look at what was.
     #[inline]
-    pub(crate) fn surely_fits(&self, body: usize, properties: usize) -> bool {
-        let limits = &self.config.limits;
-        body as u64 <= limits.body_size
+    pub(crate) fn surely_fits(&self, message: &Encoded<'_>) -> bool {
+        let (limits, properties) = (&self.config.limits, message.properties.len());
+        message.size() as u64 <= limits.body_size
             && properties + CONTENT_HEADER_FRAME <= FRAME_MIN_SIZE as usize
             && properties <= limits.header_size
     }
@@ -135,16 +135,14 @@ impl Handle {
     #[cold]
     pub(crate) fn check_size(
         &self,
-        connection: &Connection,
-        body: usize,
-        properties: usize,
+        frame_max: usize,
+        message: &Encoded<'_>,
     ) -> Result<(), UsageError> {
-        let (size, max) = (body as u64, self.config.limits.body_size);
+        let properties = message.properties.len();
+        let (size, max) = (message.size() as u64, self.config.limits.body_size);
         if size > max {
             return Err(UsageError::BodyTooLarge { size, max });
         }
-        let frame_max =
-            connection.negotiated().map_or(0, |negotiated| negotiated.frame_max as usize);
         let what = "message properties";
         let max = frame_max.saturating_sub(CONTENT_HEADER_FRAME);
         if properties > max {

@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     exchange::{Exchange, RouteTo, RoutingKey},
     message::{EncodedProperties, Message},
-    proto::{Accepted, CallError, Outgoing, WaiterId},
+    proto::{Accepted, CallError, Connection, Encoded, Route, WaiterId},
     usage::UsageError,
     wire::ShortStr,
 };
@@ -123,32 +123,49 @@ impl<'a> Handover<'a> {
     }
 
     /// Hands one message over, and gives its tag.
+    #[inline]
     pub(crate) fn poll(
         &mut self,
         message: &Message,
         confirming: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<u64, Error>> {
+        let with_sequence = self.mandatory && confirming;
+        if let Some(properties) = message.frequent(with_sequence) {
+            return self.poll_encoded(message, properties, confirming, cx);
+        }
+        let encoded = match self.waiting.as_mut().and_then(|waiting| waiting.encoded.take()) {
+            Some(encoded) => encoded,
+            None => message.encoded(with_sequence)?,
+        };
+        let polled = self.poll_encoded(message, encoded.parts(), confirming, cx);
+        if polled.is_pending() {
+            self.waiting.get_or_insert_default().encoded = Some(encoded);
+        }
+        polled
+    }
+
+    fn poll_encoded(
+        &mut self,
+        message: &Message,
+        properties: (&[u8], Option<usize>),
+        confirming: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<u64, Error>> {
         let (handle, key) = (&self.chan.handle, self.chan.key);
-        let mut encoded = self.waiting.as_mut().and_then(|waiting| waiting.encoded.take());
-        let way = Way {
+        let route = Route {
             exchange: self.exchange,
             routing_key: current(&mut self.route)?,
             mandatory: self.mandatory,
             keep: self.keep && confirming,
-            with_sequence: self.mandatory && confirming,
         };
-        let outgoing = way.outgoing(message, &mut encoded)?;
-        let (body, properties) = (message.body().len(), outgoing.properties.len());
-        if !handle.surely_fits(body, properties) {
-            handle.look(|connection| handle.check_size(connection, body, properties))?;
+        let message = encoded(message, properties);
+        if !handle.surely_fits(&message) {
+            handle.check_size(handle.look(Connection::frame_max), &message)?;
         }
-        match handle.poll_publish(key, &outgoing, &mut self.waiter, cx) {
+        match handle.poll_publish(key, &route, &message, &mut self.waiter, cx) {
             Ok(Accepted::Yes { tag }) => Poll::Ready(Ok(tag)),
-            Ok(Accepted::Wait) => {
-                self.keep_encoded(encoded);
-                self.poll_wait(cx).map(Err)
-            }
+            Ok(Accepted::Wait) => self.poll_wait(cx).map(Err),
             Err(error) => Poll::Ready(Err(handle.error(error))),
         }
     }
@@ -164,24 +181,32 @@ impl<'a> Handover<'a> {
         cx: &mut Context<'_>,
     ) -> Result<HandedOver, Error> {
         let ChanInner { handle, key, confirmed_below } = &**self.chan;
-        let mut encoded = self.waiting.as_mut().and_then(|waiting| waiting.encoded.take());
-        let way = Way {
+        let mut list = self.waiting.as_mut().and_then(|waiting| waiting.encoded.take());
+        let route = Route {
             exchange: self.exchange,
             routing_key: current(&mut self.route)?,
             mandatory: self.mandatory,
             keep: self.keep && confirming,
-            with_sequence: self.mandatory && confirming,
         };
+        let with_sequence = self.mandatory && confirming;
         let mut handed = HandedOver { first: 0, count: 0, stopped: None };
         handle.publishing(&mut self.waiter, cx, |connection, waiter| {
+            let mut publishing = match connection.publishing(*key, &route) {
+                Ok(publishing) => publishing,
+                Err(error) => return handed.stopped = Some(error.into()),
+            };
             for message in messages {
                 let mut hand_over = || {
-                    let outgoing = way.outgoing(message, &mut encoded)?;
-                    let (body, properties) = (message.body().len(), outgoing.properties.len());
-                    if !handle.surely_fits(body, properties) {
-                        handle.check_size(connection, body, properties)?;
+                    let properties = match (message.frequent(with_sequence), &mut list) {
+                        (Some(properties), _) => properties,
+                        (None, Some(list)) => list.parts(),
+                        (None, none) => none.insert(message.encoded(with_sequence)?).parts(),
+                    };
+                    let message = encoded(message, properties);
+                    if !handle.surely_fits(&message) {
+                        handle.check_size(publishing.frame_max(), &message)?;
                     }
-                    match connection.publish(*key, &outgoing, || handle.now(), waiter)? {
+                    match publishing.publish(&message, || handle.now(), waiter) {
                         Accepted::Yes { tag } => Ok(tag),
                         Accepted::Wait => Err(Stopped::Waits),
                     }
@@ -195,7 +220,7 @@ impl<'a> Handover<'a> {
                     }
                 }
                 handed.count += 1;
-                encoded = None;
+                list = None;
             }
             if confirming {
                 confirmed_below.fetch_max(connection.confirmed_below(*key), Ordering::Relaxed);
@@ -207,7 +232,7 @@ impl<'a> Handover<'a> {
             // The next one waits for a time of its own.
             waiting.deadline = None;
         }
-        self.keep_encoded(encoded);
+        self.keep_encoded(list);
         Ok(handed)
     }
 
@@ -253,41 +278,12 @@ fn current<'r>(
     }
 }
 
-/// What the messages of a handover have in common.
-struct Way<'a> {
-    exchange: ShortStr<'a>,
-    routing_key: ShortStr<'a>,
-    mandatory: bool,
-    keep: bool,
-    /// By which a return finds its publish.
-    with_sequence: bool,
-}
-
-impl Way<'_> {
-    /// Encodes the properties into `encoded`, unless they are there or constant.
-    #[inline]
-    fn outgoing<'m>(
-        &'m self,
-        message: &'m Message,
-        encoded: &'m mut Option<EncodedProperties>,
-    ) -> Result<Outgoing<'m>, UsageError> {
-        let (properties, sequence_at) = match message.frequent(self.with_sequence) {
-            Some(frequent) => frequent,
-            None => match encoded {
-                Some(encoded) => encoded.parts(),
-                none => none.insert(message.encoded(self.with_sequence)?).parts(),
-            },
-        };
-        Ok(Outgoing {
-            exchange: self.exchange,
-            routing_key: self.routing_key,
-            mandatory: self.mandatory,
-            properties,
-            sequence_at,
-            body: message.body().segments(),
-            keep: self.keep,
-        })
-    }
+#[inline]
+fn encoded<'m>(
+    message: &'m Message,
+    (properties, sequence_at): (&'m [u8], Option<usize>),
+) -> Encoded<'m> {
+    Encoded { properties, sequence_at, body: message.body().segments() }
 }
 
 impl From<CallError> for Stopped {

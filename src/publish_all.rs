@@ -30,7 +30,7 @@ const TURNS: usize = 16;
 
 impl<S: ChanState> Chan<S> {
     /// Publishes many messages, in order, to one exchange with one routing key: as
-    /// [`publish`](Chan::publish) does each of them, for about two thirds of what so many calls cost.
+    /// [`publish`](Chan::publish) does each of them, for about half of what so many calls cost.
     ///
     /// Awaiting it hands them over, and waits as a publish does whenever there is no room, for each
     /// anew. It gives the [`Confirms`] of all. The iterator may give more than fits in memory: it

@@ -24,7 +24,7 @@ use crate::{
     fsm::Time,
     proto::{
         Accepted, Arrival, CallError, CallId, Change, ChannelKey, Connection, ConsumerEnd,
-        ConsumerKey, Interruption, Outcome, Outgoing, Reply, ReturnedContent, SettleError,
+        ConsumerKey, Encoded, Interruption, Outcome, Reply, ReturnedContent, Route, SettleError,
         Settlement, WaiterId, Wakes,
     },
     wire::ShortString,
@@ -326,12 +326,13 @@ impl Shared {
     pub(crate) fn poll_publish(
         &self,
         key: ChannelKey,
-        outgoing: &Outgoing<'_>,
+        route: &Route<'_>,
+        message: &Encoded<'_>,
         held: &mut Option<WaiterId>,
         cx: &Context<'_>,
     ) -> Result<Accepted, CallError> {
         self.publishing(held, cx, |connection, waiter| {
-            connection.publish(key, outgoing, || self.now(), waiter)
+            Ok(connection.publishing(key, route)?.publish(message, || self.now(), waiter))
         })
     }
 

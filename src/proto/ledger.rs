@@ -40,7 +40,8 @@ pub enum Outcome {
     Overdue,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// Small and plain: there is one for each message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Slot {
     size: u32,
     published: Time,
@@ -48,8 +49,6 @@ struct Slot {
     waiter: Option<WaiterId>,
     /// Nobody will ask for the outcome.
     abandoned: bool,
-    /// The message, where it is to be published again after a cut.
-    kept: Option<Box<Kept>>,
 }
 
 /// A message that is published again after a lost connection, until the broker has answered.
@@ -90,6 +89,8 @@ pub struct Ledger {
     /// broker counts them from 1.
     replayed: Vec<u64>,
     slots: VecDeque<Slot>,
+    /// The messages that are to be published again after a cut.
+    kept: BTreeMap<u64, Box<Kept>>,
     exceptional: BTreeMap<u64, Outcome>,
     outstanding: usize,
     bytes: usize,
@@ -105,6 +106,7 @@ impl Default for Ledger {
             epoch_base: 0,
             replayed: Vec::new(),
             slots: VecDeque::new(),
+            kept: BTreeMap::new(),
             exceptional: BTreeMap::new(),
             outstanding: 0,
             bytes: 0,
@@ -147,8 +149,10 @@ impl Ledger {
             state: SlotState::Outstanding,
             waiter: None,
             abandoned: false,
-            kept,
         });
+        if let Some(kept) = kept {
+            self.kept.insert(tag, kept);
+        }
         self.outstanding += 1;
         self.bytes += size.min(u32::MAX as usize);
         tag
@@ -239,14 +243,18 @@ impl Ledger {
     fn confirm_through(&mut self, last: u64, wakes: &mut Wakes) {
         let count = last.saturating_add(1).saturating_sub(self.base) as usize;
         let count = count.min(self.slots.len());
-        for slot in self.slots.drain(..count) {
+        for slot in self.slots.range(..count) {
             if matches!(slot.state, SlotState::Outstanding | SlotState::Returned) {
                 wakes.extend(slot.waiter);
                 self.outstanding -= 1;
                 self.bytes -= slot.size as usize;
             }
         }
+        self.slots.drain(..count);
         self.base += count as u64;
+        while let Some(first) = self.kept.first_entry().filter(|first| *first.key() < self.base) {
+            first.remove();
+        }
     }
 
     /// Ends every outstanding publish as unknown.
@@ -261,11 +269,12 @@ impl Ledger {
     /// again.
     pub fn interrupt(&mut self, cause: &Arc<Cause>, wakes: &mut Wakes) {
         for tag in self.base..self.next_tag() {
-            let Some(slot) = self.slot(tag) else { continue };
-            if slot.kept.is_none() {
+            if !self.kept.contains_key(&tag) {
                 let unknown = Outcome::Unknown(cause.clone());
                 self.finish(tag, SlotState::Settled, Some(unknown), wakes);
-            } else if slot.state == SlotState::Returned {
+            } else if let Some(slot) = self.slot(tag)
+                && slot.state == SlotState::Returned
+            {
                 // Its ack was lost; published again, it may find a queue.
                 slot.state = SlotState::Outstanding;
                 self.exceptional.remove(&tag);
@@ -286,17 +295,13 @@ impl Ledger {
             }
         }
         self.epoch_base = self.next_tag() - 1 - self.replayed.len() as u64;
-        let outstanding = (self.base..).zip(&self.slots);
-        outstanding.filter_map(move |(tag, slot)| {
-            let waits = slot.state == SlotState::Outstanding;
-            let kept = slot.kept.as_deref().filter(|_| waits);
-            kept.map(|kept| (tag, kept, tag < unsent_from))
-        })
+        // An interruption has left no other outstanding.
+        self.kept.iter().map(move |(tag, kept)| (*tag, &**kept, *tag < unsent_from))
     }
 
     /// A queue has a new name: what is kept for it, by the default exchange, follows it.
     pub fn rename_queue(&mut self, old: &ShortString, new: &ShortString) {
-        for kept in self.slots.iter_mut().filter_map(|slot| slot.kept.as_deref_mut()) {
+        for kept in self.kept.values_mut() {
             if kept.exchange.is_empty() && kept.routing_key == *old {
                 kept.routing_key = new.clone();
             }
@@ -305,7 +310,7 @@ impl Ledger {
 
     /// Whether anything is kept.
     pub fn keeps(&self) -> bool {
-        self.slots.iter().any(|slot| slot.kept.is_some() && slot.state == SlotState::Outstanding)
+        !self.kept.is_empty()
     }
 
     /// Our tag for the broker's.
@@ -335,7 +340,7 @@ impl Ledger {
         let Some(slot) = self.slot(tag) else { return };
         let from = std::mem::replace(&mut slot.state, to);
         let (size, waiter, abandoned) = (slot.size as usize, slot.waiter.take(), slot.abandoned);
-        slot.kept = None;
+        self.kept.remove(&tag);
         if matches!(from, SlotState::Settled | SlotState::Overdue) {
             return;
         }

@@ -28,6 +28,7 @@ mod content;
 mod core;
 mod fault;
 mod handshake;
+mod head;
 mod heartbeat;
 mod ids;
 mod inbound;
@@ -53,7 +54,8 @@ pub use channel_machine::{
     ChannelBehaviour, ChannelEvent, ChannelMachine, ChannelState, ChannelTransition, Operation,
 };
 pub use connection::{
-    Accepted, Action, Change, Connection, EntityReport, LeftOver, NotRecovered, Outgoing, Turn,
+    Accepted, Action, Change, Connection, Encoded, EntityReport, LeftOver, NotRecovered, Outgoing,
+    Publishing, Route, Turn,
 };
 pub use consumer::{Arrival, Consumer, ConsumerEnd, ConsumerPhase, Marks};
 pub use content::{Body, Content, Discarded};

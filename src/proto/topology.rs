@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BindingSpec, ExchangeSpec, Outgoing, QueueSpec, Reply, Request};
+use super::{BindingSpec, ExchangeSpec, QueueSpec, Reply, Request, Route};
 use crate::wire::ShortString;
 
 /// What a binding leads to.
@@ -171,13 +171,13 @@ impl Topology {
         self.former.get(once).map(|former| &former.now)
     }
 
-    /// The same for the queue that a message goes to, by the default exchange.
+    /// The same for the queue that messages go to, by the default exchange.
     #[inline]
-    pub fn renamed_route(&self, outgoing: &Outgoing<'_>) -> Option<&ShortString> {
-        if self.former.is_empty() || !outgoing.exchange.is_empty() {
+    pub fn renamed_route(&self, route: &Route<'_>) -> Option<&ShortString> {
+        if self.former.is_empty() || !route.exchange.is_empty() {
             return None;
         }
-        self.renamed(outgoing.routing_key.to_str().ok()?)
+        self.renamed(route.routing_key.to_str().ok()?)
     }
 
     /// What recovery declares, in order: exchanges, queues, bindings.

@@ -21,7 +21,7 @@ use bytes::BytesMut;
 
 use super::content::{self, ContentHeader};
 use super::frame::{self, FRAME_END, FRAME_MIN_SIZE, FRAME_OVERHEAD, FrameKind};
-use super::method::{METHOD_OVERHEAD, Method, MethodFrame, MethodId, basic};
+use super::method::{METHOD_OVERHEAD, Method, MethodFrame, MethodId};
 use super::octets::Writer;
 
 /// A heartbeat frame.
@@ -94,71 +94,6 @@ pub fn message(
     });
     self::body(buf, channel, body, frame_max);
 }
-
-/// Appends a message to publish, as [`message`] does, in fewer steps: what has a fixed size between
-/// the names, the properties and the body is written as one.
-#[inline]
-pub fn publish(
-    buf: &mut BytesMut,
-    channel: u16,
-    publish: &basic::Publish<'_>,
-    properties: &[u8],
-    body: &[u8],
-    frame_max: u32,
-) {
-    if body.len() > SMALL {
-        return message(buf, channel, publish, properties, body, frame_max);
-    }
-    let arguments = publish.exchange.len() + publish.routing_key.len() + PUBLISH_FIXED;
-    let last = if body.is_empty() { 0 } else { FRAME_OVERHEAD + body.len() };
-    let Some(room) = room(buf, arguments + properties.len() + PUBLISH_FRAMES + last) else {
-        return;
-    };
-    let mut out = Writer::new(room);
-
-    let [class, k1] = basic::Publish::ID.class.to_be_bytes();
-    let [m0, m1] = basic::Publish::ID.method.to_be_bytes();
-    out.array(head_and(FrameKind::Method, channel, 4 + arguments, class));
-    out.array([k1, m0, m1, 0, 0, publish.exchange.len() as u8]);
-    out.slice(publish.exchange.as_bytes());
-    out.array([publish.routing_key.len() as u8]);
-    out.slice(publish.routing_key.as_bytes());
-    let bits = u8::from(publish.mandatory) | u8::from(publish.immediate) << 1;
-    out.array([bits, FRAME_END]);
-
-    let payload = ContentHeader::PROPERTIES_AT + properties.len();
-    out.array(head_and(FrameKind::Header, channel, payload, class));
-    out.array([k1, 0, 0]);
-    out.array((body.len() as u64).to_be_bytes());
-    out.slice(properties);
-
-    if !body.is_empty() {
-        out.array(end_and_head(FrameKind::Body, channel, body.len()));
-        out.slice(body);
-    }
-    out.array([FRAME_END]);
-}
-
-/// A frame's header and the octet behind it, as one integer.
-#[inline(always)]
-fn head_and(kind: FrameKind, channel: u16, payload: usize, next: u8) -> [u8; 8] {
-    let kind = u64::from(kind.octet()) << 56;
-    let size = u64::from(size(payload)) << 8;
-    (kind | u64::from(channel) << 40 | size | u64::from(next)).to_be_bytes()
-}
-
-/// The end of one frame and the header of the next, as one integer.
-#[inline(always)]
-fn end_and_head(kind: FrameKind, channel: u16, payload: usize) -> [u8; 8] {
-    let (end, kind) = (u64::from(FRAME_END) << 56, u64::from(kind.octet()) << 48);
-    (end | kind | u64::from(channel) << 32 | u64::from(size(payload))).to_be_bytes()
-}
-
-/// What basic.publish has in bytes besides its names: a reserved field, their lengths, the bits.
-const PUBLISH_FIXED: usize = 2 + 1 + 1 + 1;
-
-/// The frames around basic.publish's arguments and around the properties.
-const PUBLISH_FRAMES: usize = METHOD_OVERHEAD + FRAME_OVERHEAD + ContentHeader::PROPERTIES_AT;
 
 /// Appends a heartbeat.
 #[inline]
@@ -257,7 +192,7 @@ fn size(payload: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::wire::ShortStr;
-    use crate::wire::method::tx;
+    use crate::wire::method::{basic, tx};
 
     #[test]
     fn frames_are_what_the_spec_says() {
@@ -281,33 +216,6 @@ mod tests {
             body(&mut out, 1, &long[..len], 4096);
             assert_eq!(out.len(), len + 8 * frames, "{len}");
             assert_eq!(out.len(), body_len(len, 0), "0 counts as the minimum");
-        }
-    }
-
-    #[test]
-    fn a_publish_is_what_the_general_way_writes() {
-        let text = "x".repeat(255);
-        let lens = [0, 1, 3, 4, 7, 8, 15, 16, 17, 255];
-        for (exchange, key) in
-            lens.iter().flat_map(|one| lens.iter().map(move |other| (*one, *other)))
-        {
-            let method = basic::Publish {
-                exchange: ShortStr::new(&text[..exchange]).unwrap(),
-                routing_key: ShortStr::new(&text[..key]).unwrap(),
-                mandatory: exchange > 3,
-                immediate: key > 7,
-            };
-            for properties in [2, 3, 14, 15, 300, 2000] {
-                for len in [0, 1, 16, 300, 512, 513, 5000] {
-                    let (properties, sent) = (vec![3; properties], vec![7; len]);
-                    let (mut fast, mut general) = (BytesMut::new(), BytesMut::new());
-                    publish(&mut fast, 0x0203, &method, &properties, &sent, 4096);
-                    super::method(&mut general, 0x0203, &method);
-                    content_header(&mut general, 0x0203, len as u64, &properties);
-                    body(&mut general, 0x0203, &sent, 4096);
-                    assert_eq!(fast, general, "{exchange} {key} {} {len}", properties.len());
-                }
-            }
         }
     }
 

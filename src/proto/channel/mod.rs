@@ -12,14 +12,15 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Accepted, Arrival, Assembly, CallError, CallId, Cause, ChanStats, ChannelEvent, ChannelKey,
     ChannelMachine, ChannelState, ConsumeSpec, Consumer, ConsumerEnd, ConsumerKey, ConsumerPhase,
-    Content, Exception, Interruption, Ledger, Marks, Operation, Outcome, Outgoing, Reply, Request,
+    Content, Exception, Interruption, Kept, Ledger, Marks, Operation, Outcome, Reply, Request,
     Scope, Violation, WaiterId, WhenCancelled,
     core::Core,
+    head::Head,
     request::consumer_number,
     unsettled::{Ack, Unsettled},
 };
 use crate::{
-    fsm::Time,
+    fsm::{Aside, Time},
     wire::{
         Method, MethodFrame, MethodId, ReplyCode, ShortString, Value, encode,
         method::{basic, channel},
@@ -102,6 +103,7 @@ pub(in crate::proto) struct Channel {
     pub(in crate::proto) ended: Option<Arc<Cause>>,
     pub(in crate::proto) opening: Option<CallId>,
     pub(in crate::proto) ledger: Ledger,
+    pub(in crate::proto) head: Aside<Head>,
     confirming: bool,
     merges_acks: bool,
     pending: VecDeque<Pending>,
@@ -148,6 +150,7 @@ impl Channel {
             ended: None,
             opening: Some(call),
             ledger: Ledger::default(),
+            head: Aside::default(),
             confirming: false,
             merges_acks: true,
             pending: VecDeque::new(),

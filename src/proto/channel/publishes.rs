@@ -37,16 +37,16 @@ impl Channel {
     #[cold]
     pub(in crate::proto) fn keep_for_later(
         &mut self,
-        outgoing: &Outgoing<'_>,
+        kept: Box<Kept>,
         core: &mut Core,
         waiter: &mut dyn FnMut() -> Option<WaiterId>,
     ) -> Accepted {
-        let body = total(outgoing.body);
-        let weight = body + outgoing.properties.len();
+        let body = total(&kept.body);
+        let weight = body + kept.properties.len();
         match self.window_is_full(weight, core, waiter) {
             true => Accepted::Wait,
             false => {
-                let tag = self.ledger.push_unsent(core.now, weight, outgoing.to_kept());
+                let tag = self.ledger.push_unsent(core.now, weight, kept);
                 core.traffic.publish(body);
                 Accepted::Yes { tag }
             }

@@ -1,7 +1,6 @@
 //! A channel across a lost connection: interrupted, then resumed in the same mode.
 
 use super::*;
-use crate::proto::content::total;
 
 impl Channel {
     /// The connection is lost and will be recovered: what was outstanding ends as unknown, what was
@@ -128,10 +127,9 @@ impl Channel {
 
     /// Publishes again what was kept, in its order and in front of anything new.
     fn replay(&mut self, frame_max: usize, core: &mut Core) {
-        let id = self.id;
         for (tag, kept, again) in self.ledger.replay(core.now) {
-            let size = total(&kept.body);
-            Outgoing::of(kept).encode(&mut core.batch, id, size, tag, frame_max);
+            self.head.turn_to(self.id, &kept.route());
+            self.head.append(&mut core.batch, &kept.encoded(), tag, frame_max);
             *core.replayed += u64::from(again);
         }
     }

@@ -1,7 +1,6 @@
 //! What the user asks of the connection.
 
 use super::*;
-use crate::proto::content::total;
 
 impl Connection {
     /// Connects. The answer is [`Reply::Done`].
@@ -162,6 +161,7 @@ impl Connection {
     ///
     /// # Errors
     /// With the original cause when the channel or connection has ended.
+    #[inline]
     pub fn publish(
         &mut self,
         key: ChannelKey,
@@ -169,6 +169,21 @@ impl Connection {
         now: impl FnOnce() -> Time,
         waiter: &mut dyn FnMut() -> Option<WaiterId>,
     ) -> Result<Accepted, CallError> {
+        let mut publishing = self.publishing(key, &outgoing.route())?;
+        Ok(publishing.publish(&outgoing.encoded(), now, waiter))
+    }
+
+    /// Publishes messages on a channel, one after the other, to one place.
+    ///
+    /// # Errors
+    /// With the original cause when the channel or connection has ended.
+    #[inline]
+    pub fn publishing(
+        &mut self,
+        key: ChannelKey,
+        route: &Route<'_>,
+    ) -> Result<Publishing<'_>, CallError> {
+        let frame_max = self.frame_max();
         let channel = self.channels.get_mut(key).ok_or_else(gone)?;
         channel.check_open()?;
         if channel.transaction_lost {
@@ -178,45 +193,16 @@ impl Connection {
             // The gate is closed: what is published after close() would never have an outcome.
             return Err(gone());
         }
-        let (new, rerouted);
-        let outgoing = match self.core.topology.renamed_route(outgoing) {
-            None => outgoing,
+        match self.core.topology.renamed_route(route) {
+            None => channel.head.turn_to(channel.id, route),
             Some(renamed) => {
                 // It has waited since before the recovery that gave the queue its new name.
-                new = renamed.clone();
-                rerouted = Outgoing { routing_key: new.as_short(), ..*outgoing };
-                &rerouted
+                let routing_key = renamed.as_short();
+                channel.head.turn_to(channel.id, &Route { routing_key, ..*route });
             }
-        };
-        if !channel.live
-            || self.blocked.is_some()
-            || self.core.batch.len() >= self.core.limits.outbound_bytes
-        {
-            if outgoing.keep && !channel.live && channel.is_confirming() {
-                return Ok(channel.keep_for_later(outgoing, &mut self.core, waiter));
-            }
-            self.core.gate.extend(waiter());
-            return Ok(Accepted::Wait);
         }
-        let size = total(outgoing.body);
-        let weight = size + outgoing.properties.len();
-        if channel.window_is_full(weight, &self.core, waiter) {
-            return Ok(Accepted::Wait);
-        }
-        channel.begin_publish(&mut self.core.batch.bytes);
-        let frame_max = self.negotiated.as_ref().map_or(4096, |agreed| agreed.frame_max);
-        let tag = match channel.is_confirming() {
-            true => {
-                let kept = outgoing.keep.then(|| outgoing.to_kept());
-                // The clock is read once a batch: confirm deadlines need no better.
-                let stamp = *self.core.stamp.get_or_insert_with(now);
-                channel.ledger.push(stamp, weight, kept)
-            }
-            false => 0,
-        };
-        outgoing.encode(&mut self.core.batch, channel.id, size, tag, frame_max as usize);
-        self.core.traffic.publish(size);
-        Ok(Accepted::Yes { tag })
+        let (keep, flows) = (route.keep, channel.live && self.blocked.is_none());
+        Ok(Publishing { channel, core: &mut self.core, keep, flows, frame_max })
     }
 
     /// Whoever waited in a line is gone.

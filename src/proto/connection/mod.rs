@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::{
     Arrival, Batch, CallError, CallId, Cause, ChanStats, ChannelKey, ChannelTransition,
     ConsumerEnd, ConsumerKey, Content, Destination, Entity, Exception, Interruption, Kept, Loss,
-    Mechanism, Outcome, Reply, Request, ReturnedContent, SPLICE_FROM, Scope, Secret, Settings,
-    SettleError, Settlement, Traffic, Violation, WaiterId, Wakes, WhenCancelled,
+    Mechanism, Outcome, Reply, Request, ReturnedContent, Scope, Secret, Settings, SettleError,
+    Settlement, Traffic, Violation, WaiterId, Wakes, WhenCancelled,
     channel::{self, Channel},
     consumer_number,
     core::{COARSE, Core},
@@ -27,8 +27,8 @@ use crate::{
         supervisor::{self, End, Reasons, Retry},
     },
     wire::{
-        Decoder, Frame, FrameKind, Method, MethodFrame, MethodId, ReplyCode, ShortStr, ShortString,
-        encode, frame, method::connection,
+        Decoder, FRAME_MIN_SIZE, Frame, FrameKind, Method, MethodFrame, MethodId, ReplyCode,
+        ShortStr, ShortString, encode, method::connection,
     },
 };
 
@@ -42,7 +42,7 @@ mod outgoing;
 mod recovery;
 
 use mending::Mending;
-pub use outgoing::{Accepted, Outgoing};
+pub use outgoing::{Accepted, Encoded, Outgoing, Publishing, Route};
 use recovery::{Broken, Recovery};
 pub use recovery::{EntityReport, NotRecovered};
 
@@ -234,6 +234,12 @@ impl Connection {
     /// What was negotiated, once the connection was open.
     pub fn negotiated(&self) -> Option<&Arc<Negotiated>> {
         self.negotiated.as_ref()
+    }
+
+    /// The largest frame that was negotiated; before that, what every peer takes.
+    #[inline]
+    pub fn frame_max(&self) -> usize {
+        self.negotiated.as_ref().map_or(FRAME_MIN_SIZE, |negotiated| negotiated.frame_max) as usize
     }
 
     /// The machine that supervises the connection.

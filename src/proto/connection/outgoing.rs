@@ -1,6 +1,7 @@
-//! A message on its way into the batch.
+//! Messages on their way into the batch.
 
 use super::*;
+use crate::proto::content::total;
 
 /// What became of a publish that was handed over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,84 +36,147 @@ pub struct Outgoing<'a> {
     pub keep: bool,
 }
 
-impl Outgoing<'_> {
-    /// A message that is published again.
-    pub(in crate::proto) fn of(kept: &Kept) -> Outgoing<'_> {
-        Outgoing {
-            exchange: kept.exchange.as_short(),
-            routing_key: kept.routing_key.as_short(),
-            mandatory: kept.mandatory,
-            properties: &kept.properties,
-            sequence_at: kept.sequence_at,
-            body: &kept.body,
+/// What of [`Outgoing`] is the same for many messages: where they go, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Route<'a> {
+    /// The exchange; empty is the default exchange.
+    pub exchange: ShortStr<'a>,
+    /// The routing key.
+    pub routing_key: ShortStr<'a>,
+    /// The broker sends them back when no queue takes them.
+    pub mandatory: bool,
+    /// On a confirming channel: publish them again after a lost connection, until the broker has
+    /// answered.
+    pub keep: bool,
+}
+
+/// What of [`Outgoing`] is a message's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
+    /// The encoded property list.
+    pub properties: &'a [u8],
+    /// Where in `properties` the eight bytes of the sequence header's value are, if it has one.
+    pub sequence_at: Option<usize>,
+    /// The body.
+    pub body: &'a [Bytes],
+}
+
+impl<'a> Outgoing<'a> {
+    /// Where it goes, and how.
+    pub fn route(&self) -> Route<'a> {
+        let Outgoing { exchange, routing_key, mandatory, keep, .. } = *self;
+        Route { exchange, routing_key, mandatory, keep }
+    }
+
+    /// The message itself.
+    pub fn encoded(&self) -> Encoded<'a> {
+        let Outgoing { properties, sequence_at, body, .. } = *self;
+        Encoded { properties, sequence_at, body }
+    }
+}
+
+impl Encoded<'_> {
+    /// The bytes of the body.
+    #[inline]
+    pub fn size(&self) -> usize {
+        total(self.body)
+    }
+}
+
+impl Kept {
+    /// The message as it is kept.
+    pub(in crate::proto) fn new(route: &Route<'_>, message: &Encoded<'_>) -> Box<Self> {
+        Box::new(Kept {
+            exchange: ShortString::from_short_lossy(route.exchange),
+            routing_key: ShortString::from_short_lossy(route.routing_key),
+            mandatory: route.mandatory,
+            properties: Bytes::copy_from_slice(message.properties),
+            sequence_at: message.sequence_at,
+            body: message.body.to_vec(),
+        })
+    }
+
+    pub(in crate::proto) fn route(&self) -> Route<'_> {
+        Route {
+            exchange: self.exchange.as_short(),
+            routing_key: self.routing_key.as_short(),
+            mandatory: self.mandatory,
             keep: true,
         }
     }
 
-    /// The message as it is kept.
-    pub(in crate::proto) fn to_kept(self) -> Box<Kept> {
-        Box::new(Kept {
-            exchange: ShortString::from_short_lossy(self.exchange),
-            routing_key: ShortString::from_short_lossy(self.routing_key),
-            mandatory: self.mandatory,
-            properties: Bytes::copy_from_slice(self.properties),
-            sequence_at: self.sequence_at,
-            body: self.body.to_vec(),
-        })
-    }
-
-    #[inline]
-    pub(in crate::proto) fn encode(
-        &self,
-        batch: &mut Batch,
-        channel: u16,
-        size: usize,
-        tag: u64,
-        frame_max: usize,
-    ) {
-        let publish = crate::wire::method::basic::Publish {
-            exchange: self.exchange,
-            routing_key: self.routing_key,
-            mandatory: self.mandatory,
-            immediate: false,
-        };
-        let start = batch.bytes.len();
-        match self.body {
-            [one] if one.len() < SPLICE_FROM => {
-                let (bytes, frame_max) = (&mut batch.bytes, frame_max as u32);
-                encode::publish(bytes, channel, &publish, self.properties, one, frame_max);
-            }
-            segments => {
-                encode::method(&mut batch.bytes, channel, &publish);
-                encode::content_header(&mut batch.bytes, channel, size as u64, self.properties);
-                for segment in segments {
-                    encode_segment(batch, channel, segment, frame_max);
-                }
-            }
-        }
-        if let Some(at) = self.sequence_at {
-            // The content header frame ends with the properties and one end octet.
-            let head = encode::method_len(&publish) + encode::content_header_len(self.properties);
-            let value = start + head - 1 - self.properties.len() + at;
-            if let Some(value) = batch.bytes.get_mut(value..value + 8) {
-                value.copy_from_slice(&tag.to_be_bytes());
-            }
-        }
+    pub(in crate::proto) fn encoded(&self) -> Encoded<'_> {
+        let Kept { properties, sequence_at, body, .. } = self;
+        Encoded { properties, sequence_at: *sequence_at, body }
     }
 }
 
-/// A body segment, as one or several frames; large ones are spliced in uncopied.
-fn encode_segment(batch: &mut Batch, channel: u16, segment: &Bytes, frame_max: usize) {
-    if segment.len() < SPLICE_FROM {
-        return encode::body(&mut batch.bytes, channel, segment, frame_max as u32);
+/// A channel that messages are published on, one after the other, to one place.
+///
+/// What is the same for all of them was looked at when [`Connection::publishing`] gave it: while it
+/// borrows the connection, nothing else changes that.
+#[derive(Debug)]
+pub struct Publishing<'c> {
+    pub(super) channel: &'c mut Channel,
+    pub(super) core: &'c mut Core,
+    /// What is published is kept until the broker has answered.
+    pub(super) keep: bool,
+    /// The connection is there, and the broker takes messages.
+    pub(super) flows: bool,
+    pub(super) frame_max: usize,
+}
+
+impl Publishing<'_> {
+    /// Publishes a message. `waiter` gives nothing when it is already queued and not yet woken.
+    #[inline]
+    pub fn publish(
+        &mut self,
+        message: &Encoded<'_>,
+        now: impl FnOnce() -> Time,
+        waiter: &mut dyn FnMut() -> Option<WaiterId>,
+    ) -> Accepted {
+        let Publishing { channel, core, .. } = self;
+        if !self.flows || core.batch.len() >= core.limits.outbound_bytes {
+            return self.hold_back(message, waiter);
+        }
+        let size = message.size();
+        let weight = size + message.properties.len();
+        if channel.window_is_full(weight, core, waiter) {
+            return Accepted::Wait;
+        }
+        channel.begin_publish(&mut core.batch.bytes);
+        let tag = match channel.is_confirming() {
+            true => {
+                let kept = self.keep.then(|| Kept::new(&channel.head.route(), message));
+                // The clock is read once a batch: confirm deadlines need no better.
+                let stamp = *core.stamp.get_or_insert_with(now);
+                channel.ledger.push(stamp, weight, kept)
+            }
+            false => 0,
+        };
+        channel.head.append(&mut core.batch, message, tag, self.frame_max);
+        core.traffic.publish(size);
+        Accepted::Yes { tag }
     }
-    let most = frame_max - crate::wire::FRAME_OVERHEAD;
-    let mut rest = segment.clone();
-    while !rest.is_empty() {
-        let piece = rest.split_to(most.min(rest.len()));
-        let header = frame::header(FrameKind::Body, channel, piece.len() as u32);
-        batch.bytes.extend_from_slice(&header);
-        batch.append(piece);
-        batch.bytes.extend_from_slice(&[crate::wire::FRAME_END]);
+
+    /// See [`Connection::frame_max`].
+    pub fn frame_max(&self) -> usize {
+        self.frame_max
+    }
+
+    /// The connection is lost, the broker takes nothing, or the socket does not.
+    #[cold]
+    fn hold_back(
+        &mut self,
+        message: &Encoded<'_>,
+        waiter: &mut dyn FnMut() -> Option<WaiterId>,
+    ) -> Accepted {
+        let Publishing { channel, core, keep, .. } = self;
+        if *keep && !channel.live && channel.is_confirming() {
+            let kept = Kept::new(&channel.head.route(), message);
+            return channel.keep_for_later(kept, core, waiter);
+        }
+        core.gate.extend(waiter());
+        Accepted::Wait
     }
 }
