@@ -110,7 +110,7 @@ fn a_header_has_one_value() {
 fn received(properties: &Properties, body: &'static [u8]) -> Content {
     let mut header = bytes::BytesMut::from(&[0; 12][..]);
     properties.encode(&mut header);
-    Content::pieces(&[], &header, vec![Bytes::from_static(body)], None)
+    Content::apart(header.freeze(), 0, vec![Bytes::from_static(body)], None)
 }
 
 #[test]
@@ -178,7 +178,8 @@ fn a_received_message_says_how_it_came() {
     let properties = Properties { headers: Some(Headers::from(&table)), ..Default::default() };
     let mut header = bytes::BytesMut::from(&[0; 12][..]);
     properties.encode(&mut header);
-    let content = Content::pieces(&method, &header, vec!["body".into()], None);
+    let head = Bytes::from([&method[..], &header].concat());
+    let content = Content::apart(head, method.len(), vec!["body".into()], None);
     let received = Received::from_content(content, Marks::Redelivered, TableLimits::default());
     assert_eq!(received.exchange(), "orders");
     assert_eq!(received.routing_key(), "order.\u{fffd}");

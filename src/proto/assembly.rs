@@ -33,8 +33,9 @@ pub enum Assembly {
 /// A message of which the body is not complete.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Partial {
-    method: Bytes,
-    header: Bytes,
+    /// The payloads of method and content header.
+    head: Bytes,
+    method_end: usize,
     segments: Vec<Bytes>,
     gathered: BytesMut,
     remaining: u64,
@@ -66,7 +67,7 @@ impl Assembly {
     /// When the content of an earlier method is not complete.
     pub fn method(&mut self, channel: u16, method: Bytes) -> Result<(), Violation> {
         self.expect_idle(channel, "a method")?;
-        // Copied, as it is in the end: a message that takes its time must not keep its block.
+        // Copied: a message that takes its time must not keep its block.
         *self = Assembly::AwaitHeader { method: Bytes::copy_from_slice(&method) };
         Ok(())
     }
@@ -106,14 +107,15 @@ impl Assembly {
         } else {
             (None, payload.len())
         };
-        let header = payload.slice(..kept);
+        // Copied for the same reason, and for the last time.
+        let head = Bytes::from([&method, payload.get(..kept).unwrap_or_default()].concat());
+        let method_end = method.len();
         if size == 0 {
-            return Ok(Some(Content::pieces(&method, &header, Vec::new(), discarded)));
+            return Ok(Some(Content::apart(head, method_end, Vec::new(), discarded)));
         }
         *self = Assembly::AwaitBody(Box::new(Partial {
-            method,
-            // Copied for the same reason.
-            header: Bytes::copy_from_slice(&header),
+            head,
+            method_end,
             segments: Vec::new(),
             gathered: BytesMut::new(),
             remaining: size,
@@ -156,7 +158,8 @@ impl Assembly {
         }
         let Assembly::AwaitBody(mut done) = std::mem::take(self) else { return Ok(None) };
         done.flush();
-        Ok(Some(Content::pieces(&done.method, &done.header, done.segments, done.discarded)))
+        let Partial { head, method_end, segments, discarded, .. } = *done;
+        Ok(Some(Content::apart(head, method_end, segments, discarded)))
     }
 
     fn unexpected(&self, channel: u16, found: &'static str) -> Violation {

@@ -1,6 +1,6 @@
 //! A message as it arrived: method, content header and body (AMQP 0-9-1, 2.3.5 and 4.2.6).
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use crate::wire::{Method, MethodError, Properties, WholeDelivery};
 
@@ -57,20 +57,18 @@ impl Content {
         }
     }
 
-    /// A message whose pieces came apart.
-    pub(crate) fn pieces(
-        method: &[u8],
-        header: &[u8],
+    /// A message whose pieces came apart: of `head` the method is the first part, the rest is the
+    /// content header.
+    pub(crate) fn apart(
+        head: Bytes,
+        method_end: usize,
         segments: Vec<Bytes>,
         discarded: Option<Discarded>,
     ) -> Self {
-        let mut bytes = BytesMut::with_capacity(method.len() + header.len());
-        bytes.extend_from_slice(method);
-        bytes.extend_from_slice(header);
-        let (method_end, end) = (method.len() as u32, bytes.len() as u32);
+        let (method_end, end) = (method_end as u32, head.len() as u32);
         let came_apart = !segments.is_empty() || discarded.is_some();
         Content {
-            bytes: bytes.freeze(),
+            bytes: head,
             method_end,
             header: (method_end, end),
             body: end,
