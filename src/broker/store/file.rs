@@ -44,6 +44,9 @@ pub(super) fn open_in(storage: impl StorageBackend) -> io::Result<Database> {
         let looks = Arc::clone(&looked);
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE);
+        // The older format says that it was mended in the same sync as what it mended: after a crash
+        // in between it takes pages for free that are not.
+        builder.create_with_file_format_v3(true);
         builder.set_repair_callback(move |_| looks.store(true, Ordering::Relaxed));
         let mut file = builder.create_with_backend(storage).map_err(unusable)?;
         // A repair has compared all checksums; a file that was closed is taken on trust.
