@@ -31,6 +31,9 @@ impl Channel {
 
     /// Which outstanding request this answers: the oldest, but for those that may be overtaken.
     pub(super) fn asked(&self, answer: &Method<'_>) -> Option<(usize, &Pending)> {
+        if self.awaits_open() {
+            return None;
+        }
         self.pending.iter().enumerate().find(|(_, pending)| match (&pending.request, answer) {
             (Request::Consume(_), Method::BasicConsumeOk(ok)) => {
                 consumer_number(ok.consumer_tag.as_bytes()) == Some(pending.consumer)
@@ -41,6 +44,11 @@ impl Channel {
             (Request::TxCommit, Method::TxCommitOk(_)) => true,
             (request, _) => !request.may_be_overtaken(),
         })
+    }
+
+    /// Whether channel.open is not answered yet: what was asked right behind it is not, either.
+    pub(super) fn awaits_open(&self) -> bool {
+        self.opening.is_some() || self.reopened
     }
 
     /// The reply that this method is to this request, if it is one.

@@ -133,6 +133,9 @@ impl Channel {
         else {
             return Err(self.unexpected(id));
         };
+        if self.awaits_open() {
+            return Err(self.unexpected(id));
+        }
         let (automatic, call) = (*automatic, *call);
         if !self.unsettled.delivered(tag, !automatic) {
             return Err(self.unexpected(id));

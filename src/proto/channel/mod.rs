@@ -283,7 +283,7 @@ impl Channel {
                 self.end(Arc::new(Cause::Exception(exception)), core);
                 Ok(())
             }
-            Method::ChannelOpenOk(_) if self.opening.is_some() || self.reopened => {
+            Method::ChannelOpenOk(_) if self.awaits_open() => {
                 self.reopened = false;
                 let next = self.oldest_operation();
                 self.step(ChannelEvent::Opened { next }, core);
@@ -441,7 +441,11 @@ impl Channel {
     }
 
     fn unexpected(&self, method: MethodId) -> Violation {
-        let awaited = self.pending.front().map_or("no answer", |pending| pending.request.name());
+        let awaited = match self.pending.front() {
+            _ if self.awaits_open() => "channel.open",
+            Some(pending) => pending.request.name(),
+            None => "no answer",
+        };
         Violation::UnexpectedMethod { method, awaited }
     }
 }

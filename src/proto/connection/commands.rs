@@ -60,7 +60,9 @@ impl Connection {
             self.core.calls.abandon(call);
             return Err(CallError::TooManyChannels { max: self.ids.max() });
         };
-        let mut channel = Channel::new(self.channels.next_key(), id, self.epoch, call, now);
+        // Asked for while the connection is lost, it begins with the next epoch.
+        let epoch = self.epoch + u32::from(!matches!(self.link, Link::Up));
+        let mut channel = Channel::new(self.channels.next_key(), id, epoch, call, now);
         channel.live = is_up;
         let key = channel.key;
         if is_up {

@@ -382,11 +382,80 @@ fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
     );
     redial(&mut scripted);
     let rollback = scripted.request(key, Request::TxRollback);
-    scripted.receive(1, &method::channel::OpenOk {});
-    scripted.receive(1, &method::tx::SelectOk {});
-    scripted.receive(1, &method::tx::RollbackOk {});
+    let id = scripted.connection.channel_id(key).expect("it is opened again");
+    scripted.receive(id, &method::channel::OpenOk {});
+    scripted.receive(id, &method::tx::SelectOk {});
+    assert_eq!(scripted.answer(rollback), Poll::Pending);
+    scripted.receive(id, &method::tx::RollbackOk {});
     assert_eq!(scripted.answer(rollback), Poll::Ready(Ok(Reply::Done)));
+    assert_eq!(scripted.connection.supervisor().state(), State::Connected);
     assert!(scripted.connection.publish(key, &outgoing, || Time::ZERO, &mut || None).is_ok());
+}
+
+#[test]
+fn what_was_asked_right_behind_channel_open_is_not_answered_before_it() {
+    for early in ["confirm.select-ok", "basic.get-ok"] {
+        let mut reconnecting = settings();
+        reconnecting.policy = Policy::default();
+        let mut scripted = Scripted::open_with(reconnecting);
+        let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+        scripted.receive(1, &method::channel::OpenOk {});
+        let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+        lose(&mut scripted);
+        scripted.request(
+            key,
+            match early {
+                "confirm.select-ok" => Request::ConfirmSelect,
+                _ => Request::Get { queue: name("q"), automatic: true },
+            },
+        );
+        redial(&mut scripted);
+        let id = scripted.connection.channel_id(key).expect("it is opened again");
+        let mut bytes = BytesMut::new();
+        let (exchange, routing_key) = (ShortStr::empty(), ShortStr::empty());
+        let got = method::basic::GetOk {
+            delivery_tag: 1,
+            redelivered: false,
+            exchange,
+            routing_key,
+            message_count: 0,
+        };
+        match early {
+            "confirm.select-ok" => encode::method(&mut bytes, id, &method::confirm::SelectOk {}),
+            _ => encode::message(&mut bytes, id, &got, &[0, 0], b"m", 131_072),
+        }
+        scripted.receive_bytes(bytes.freeze());
+        let cause = scripted.connection.last_cause().expect("it is lost").to_string();
+        assert!(cause.contains("channel.open") && cause.contains(early), "{cause}");
+        assert_eq!(scripted.connection.supervisor().state(), State::Reconnecting);
+    }
+}
+
+#[test]
+fn what_comes_on_a_channel_that_was_asked_for_meanwhile_is_of_the_epoch_in_which_it_comes() {
+    let mut reconnecting = settings();
+    reconnecting.policy = Policy::default();
+    let mut scripted = Scripted::open_with(reconnecting);
+    lose(&mut scripted);
+    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
+    redial(&mut scripted);
+    // Number 1 is the recovery's.
+    scripted.receive(2, &method::channel::OpenOk {});
+    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+    let get = scripted.request(key, Request::Get { queue: name("q"), automatic: false });
+    let mut bytes = BytesMut::new();
+    let got = method::basic::GetOk {
+        delivery_tag: 1,
+        redelivered: false,
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::empty(),
+        message_count: 0,
+    };
+    encode::message(&mut bytes, 2, &got, &[0, 0], b"m", 131_072);
+    scripted.receive_bytes(bytes.freeze());
+    let Poll::Ready(Ok(Reply::Got(_, Some(arrival)))) = scripted.answer(get) else { panic!() };
+    assert_eq!((arrival.epoch, scripted.connection.epoch()), (2, 2));
+    assert_eq!(scripted.connection.settle(key, arrival.epoch, 1, Settlement::Ack), Ok(()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! where it has no right to, cuts and returns. States that are known are not followed again.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     hash::Hash,
     task::Poll,
     time::Duration,
@@ -12,8 +12,8 @@ use bytes::{Bytes, BytesMut};
 use hopmq::{
     fsm::supervisor::Retry,
     proto::{
-        Accepted, Action, CallId, ChannelKey, ChannelState, Connection, ConsumerKey, Loss, Outcome,
-        Outgoing, Reply, Request, Settlement,
+        Accepted, Action, Arrival, CallId, ChannelKey, ChannelState, Connection, ConsumerKey, Loss,
+        Outcome, Outgoing, Reply, Request, Settlement,
     },
     wire::{MethodFrame, RawTable, ShortStr, encode, method},
 };
@@ -21,7 +21,8 @@ use hopmq::{
 use crate::{
     link,
     print::print,
-    start::{consume, plain, queue, settings},
+    start::{consume, name, plain, queue, settings},
+    transaction::Transactions,
     world::{NOW, waiter, write},
 };
 
@@ -33,11 +34,16 @@ enum Input {
     // The user.
     Open,
     Select,
+    SelectTx,
     Declare,
     Consume,
+    Get,
+    Limit,
     Publish {
         keep: bool,
     },
+    Commit,
+    Rollback,
     Settle,
     Close,
     GiveUp,
@@ -45,8 +51,14 @@ enum Input {
     // The broker.
     OpenOk,
     SelectOk,
+    SelectTxOk,
     DeclareOk,
     ConsumeOk,
+    GetOk,
+    GetEmpty,
+    LimitOk,
+    CommitOk,
+    RollbackOk,
     Deliver,
     Ack {
         tag: u64,
@@ -67,6 +79,7 @@ enum Input {
     Return,
 }
 
+/// What happens to a channel that publishes, with confirms or without, and consumes.
 const INPUTS: &[Input] = {
     use Input::*;
     &[
@@ -98,19 +111,64 @@ const INPUTS: &[Input] = {
     ]
 };
 
+/// What happens to a channel in a transaction.
+const IN_A_TRANSACTION: &[Input] = {
+    use Input::*;
+    &[
+        Publish { keep: false },
+        Commit,
+        Rollback,
+        Consume,
+        Settle,
+        Close,
+        GiveUp,
+        Release,
+        OpenOk,
+        SelectTxOk,
+        CommitOk,
+        RollbackOk,
+        ConsumeOk,
+        Deliver,
+        Exception,
+        CloseOk,
+        Cut,
+        Return,
+    ]
+};
+
+/// What happens to a channel that polls.
+const POLLING: &[Input] = {
+    use Input::*;
+    &[
+        Get, Limit, Declare, Consume, Settle, Close, GiveUp, Release, OpenOk, GetOk, GetEmpty,
+        LimitOk, DeclareOk, ConsumeOk, Deliver, Exception, CloseOk, Cut, Return,
+    ]
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Mode {
+    Plain,
+    /// Another one was asked for: the call has the handle.
+    Asked,
+    Confirming,
+    Transactional,
+}
+
 /// A client with a channel, and what must be known to judge it.
 #[derive(Clone, Hash)]
 struct Script {
     client: Connection,
     up: bool,
     dialing: bool,
+    /// The channel's number, which is another one after a cut.
+    number: u16,
     epoch: u32,
     state: ChannelState,
     asked: bool,
-    /// confirm.select was asked, this is its call, and it was answered.
-    selected: bool,
-    selecting: Option<CallId>,
-    confirming: bool,
+    mode: Mode,
+    /// The call that asked for a mode, and which.
+    selecting: Option<(CallId, Mode)>,
+    transactions: Transactions,
     channel: Option<ChannelKey>,
     consumer: Option<ConsumerKey>,
     calls: Vec<CallId>,
@@ -124,7 +182,10 @@ struct Script {
     nacked: u8,
     /// The last delivery tag of this epoch, and those that were settled.
     delivered: u64,
-    settled: Vec<u64>,
+    settled: BTreeSet<u64>,
+    /// The broker has cancelled the consumer, and what it delivers to it all the same.
+    cancelled: bool,
+    astray: BTreeSet<u64>,
     held: VecDeque<(u32, u64)>,
 }
 
@@ -135,12 +196,13 @@ impl Script {
             client: Connection::new(settings(), 1),
             up: false,
             dialing: false,
+            number: 1,
             epoch: 0,
             state: ChannelState::Closed,
             asked: false,
-            selected: false,
+            mode: Mode::Plain,
             selecting: None,
-            confirming: false,
+            transactions: Transactions::default(),
             channel: None,
             consumer: None,
             calls: Vec::new(),
@@ -150,7 +212,9 @@ impl Script {
             acked: 0,
             nacked: 0,
             delivered: 0,
-            settled: Vec::new(),
+            settled: BTreeSet::new(),
+            cancelled: false,
+            astray: BTreeSet::new(),
             held: VecDeque::new(),
         };
         let call = script.client.connect(NOW);
@@ -165,17 +229,22 @@ impl Script {
     fn can(&self, input: Input) -> bool {
         match input {
             Input::Open => !self.asked,
-            // Nor publish before that is answered: the call has the handle.
             Input::Publish { .. } => {
-                let in_a_mode = !self.selected || self.confirming;
+                let in_a_mode = self.mode != Mode::Asked;
                 in_a_mode && self.channel.is_some() && self.published < MESSAGES
             }
+            Input::Commit | Input::Rollback if self.mode != Mode::Transactional => false,
             Input::Settle => !self.held.is_empty(),
             // A channel has one mode: the types let nobody ask twice.
-            Input::Select if self.selected => false,
-            Input::Select | Input::Declare | Input::Close => {
-                self.channel.is_some() && self.calls.len() < 2
-            }
+            Input::Select | Input::SelectTx if self.mode != Mode::Plain => false,
+            Input::Select
+            | Input::SelectTx
+            | Input::Declare
+            | Input::Get
+            | Input::Limit
+            | Input::Commit
+            | Input::Rollback
+            | Input::Close => self.channel.is_some() && self.calls.len() < 2,
             Input::Consume => self.channel.is_some() && self.consumer.is_none(),
             Input::Release => self.channel.is_some(),
             Input::GiveUp => !self.calls.is_empty(),
@@ -192,56 +261,89 @@ impl Script {
                 self.calls.extend(call.ok());
             }
             Input::Select => {
-                self.selected = true;
                 // What went out before is not counted.
                 self.written.clear();
-                self.ask(Request::ConfirmSelect);
-                self.selecting = self.calls.last().copied();
+                self.select(Request::ConfirmSelect, Mode::Confirming);
             }
-            Input::Declare => self.ask(Request::DeclareQueue(queue())),
-            Input::Consume => self.ask(consume(2)),
-            Input::Close => self.ask(Request::CloseChannel),
+            Input::SelectTx => self.select(Request::TxSelect, Mode::Transactional),
+            Input::Declare => drop(self.ask(Request::DeclareQueue(queue()))),
+            Input::Consume => {
+                self.cancelled = false;
+                self.ask(consume(2));
+            }
+            Input::Get => drop(self.ask(Request::Get { queue: name("q"), automatic: false })),
+            Input::Limit => drop(self.ask(Request::Limit { prefetch: 1, global: true })),
+            Input::Commit | Input::Rollback => {
+                let commit = input == Input::Commit;
+                let call = self.ask(if commit { Request::TxCommit } else { Request::TxRollback });
+                self.transactions.ends(commit, call);
+            }
+            Input::Close => drop(self.ask(Request::CloseChannel)),
             Input::Publish { keep } => self.publish(keep),
             Input::Settle => self.settle(),
             Input::GiveUp => {
                 let call = self.calls.remove(0);
+                self.transactions.gave_up(call);
                 self.client.abandon_call(NOW, call);
             }
             Input::Release => {
                 // With the handle goes all that is awaited on it.
                 let Some(key) = self.channel.take() else { return };
                 (self.consumer, self.awaited) = (None, [None; MESSAGES]);
+                self.transactions.released();
                 self.client.release_channel(NOW, key);
             }
-            Input::OpenOk => self.hear(1, &method::channel::OpenOk {}),
-            Input::SelectOk => self.hear(1, &method::confirm::SelectOk {}),
+            Input::OpenOk => self.hear(self.number, &method::channel::OpenOk {}),
+            Input::SelectOk => self.hear(self.number, &method::confirm::SelectOk {}),
             Input::DeclareOk => {
                 let queue = ShortStr::new("q").unwrap();
                 let ok = method::queue::DeclareOk { queue, message_count: 0, consumer_count: 0 };
-                self.hear(1, &ok);
+                self.hear(self.number, &ok);
             }
             Input::ConsumeOk => {
-                self.hear(1, &method::basic::QosOk {});
+                self.hear(self.number, &method::basic::QosOk {});
                 let tag = hopmq::proto::consumer_tag(1);
-                self.hear(1, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+                self.hear(self.number, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
+            }
+            Input::SelectTxOk => self.hear(self.number, &method::tx::SelectOk {}),
+            Input::CommitOk => {
+                self.transactions.granted(true);
+                self.hear(self.number, &method::tx::CommitOk {});
+            }
+            Input::RollbackOk => {
+                self.transactions.granted(false);
+                self.hear(self.number, &method::tx::RollbackOk {});
+            }
+            Input::LimitOk => self.hear(self.number, &method::basic::QosOk {}),
+            Input::GetEmpty => self.hear(self.number, &method::basic::GetEmpty {}),
+            Input::GetOk => {
+                self.delivered += 1;
+                self.content(&method::basic::GetOk {
+                    delivery_tag: self.delivered,
+                    redelivered: false,
+                    exchange: ShortStr::empty(),
+                    routing_key: ShortStr::empty(),
+                    message_count: 0,
+                });
             }
             Input::Deliver => self.deliver(),
             Input::Ack { tag, multiple } => {
                 let first = if multiple { 1 } else { tag };
                 self.acked |= self.covered(first, tag);
-                self.hear(1, &method::basic::Ack { delivery_tag: tag, multiple });
+                self.hear(self.number, &method::basic::Ack { delivery_tag: tag, multiple });
             }
             Input::Nack { tag } => {
                 self.nacked |= self.covered(tag, tag);
                 let nack =
                     method::basic::Nack { delivery_tag: tag, multiple: false, requeue: false };
-                self.hear(1, &nack);
+                self.hear(self.number, &nack);
             }
-            Input::Flow { active } => self.hear(1, &method::channel::Flow { active }),
+            Input::Flow { active } => self.hear(self.number, &method::channel::Flow { active }),
             Input::Cancel => {
+                self.cancelled = true;
                 let tag = hopmq::proto::consumer_tag(1);
                 let cancel = method::basic::Cancel { consumer_tag: tag.as_short(), no_wait: true };
-                self.hear(1, &cancel);
+                self.hear(self.number, &cancel);
             }
             Input::Exception => {
                 let close = method::channel::Close {
@@ -250,9 +352,9 @@ impl Script {
                     class_id: 0,
                     method_id: 0,
                 };
-                self.hear(1, &close);
+                self.hear(self.number, &close);
             }
-            Input::CloseOk => self.hear(1, &method::channel::CloseOk {}),
+            Input::CloseOk => self.hear(self.number, &method::channel::CloseOk {}),
             Input::Cut => {
                 self.drop_socket();
                 self.client.handle_lost(NOW, Loss::EndOfStream);
@@ -262,9 +364,15 @@ impl Script {
         self.settle_down();
     }
 
-    fn ask(&mut self, request: Request) {
-        let Some(key) = self.channel else { return };
-        self.calls.extend(self.client.request(NOW, key, request, SOON).ok());
+    fn ask(&mut self, request: Request) -> Option<CallId> {
+        let call = self.client.request(NOW, self.channel?, request, SOON).ok()?;
+        self.calls.push(call);
+        Some(call)
+    }
+
+    fn select(&mut self, request: Request, mode: Mode) {
+        self.mode = Mode::Asked;
+        self.selecting = self.ask(request).map(|call| (call, mode));
     }
 
     fn publish(&mut self, keep: bool) {
@@ -283,6 +391,7 @@ impl Script {
         {
             // Without confirms it has no tag.
             self.awaited[self.published] = (tag > 0).then_some(tag);
+            self.transactions.published(self.published);
             self.published += 1;
         }
     }
@@ -298,6 +407,9 @@ impl Script {
 
     fn deliver(&mut self) {
         self.delivered += 1;
+        if self.cancelled {
+            self.astray.insert(self.delivered);
+        }
         let tag = hopmq::proto::consumer_tag(1);
         let deliver = method::basic::Deliver {
             consumer_tag: tag.as_short(),
@@ -306,10 +418,15 @@ impl Script {
             exchange: ShortStr::empty(),
             routing_key: ShortStr::empty(),
         };
+        self.content(&deliver);
+    }
+
+    /// A method of the broker's with a message.
+    fn content(&mut self, method: &impl MethodFrame) {
         let mut bytes = BytesMut::new();
-        encode::method(&mut bytes, 1, &deliver);
-        encode::content_header(&mut bytes, 1, 1, &[0, 0]);
-        encode::body(&mut bytes, 1, b"x", 8192);
+        encode::method(&mut bytes, self.number, method);
+        encode::content_header(&mut bytes, self.number, 1, &[0, 0]);
+        encode::body(&mut bytes, self.number, b"x", 8192);
         self.client.handle_input(NOW, &bytes.freeze());
     }
 
@@ -339,7 +456,9 @@ impl Script {
         self.up = false;
         self.written.clear();
         self.settled.clear();
-        self.delivered = 0;
+        self.astray.clear();
+        (self.delivered, self.cancelled) = (0, false);
+        self.transactions.cut();
     }
 
     /// The messages with these tags of the broker's.
@@ -378,6 +497,24 @@ impl Script {
         assert!(self.client.epoch() >= self.epoch, "an epoch that does not follow");
         self.epoch = self.client.epoch();
         self.answers();
+        self.write();
+        self.account_for_deliveries();
+    }
+
+    /// On a channel that is open, whatever was delivered and not settled is in its user's hands: nobody
+    /// else would ever settle it.
+    fn account_for_deliveries(&self) {
+        use ChannelState::{Confirming, Open, Transactional};
+        if self.up
+            && self.channel.is_some()
+            && matches!(self.state, Open | Confirming | Transactional)
+        {
+            for tag in (1..=self.delivered)
+                .filter(|tag| !self.settled.contains(tag) && !self.astray.contains(tag))
+            {
+                assert!(self.held.contains(&(self.epoch, tag)), "delivery {tag} is owed by nobody");
+            }
+        }
     }
 
     /// What was written tells which messages went out, and what was settled.
@@ -386,19 +523,22 @@ impl Script {
             return;
         }
         for unit in write(&mut self.client) {
-            self.written.extend(link::message(&unit));
-            let Some([0, 60, 0, 80, tag @ .., multiple, _]) = unit.get(7..) else { continue };
-            let last = u64::from_be_bytes(tag.try_into().unwrap());
-            let first = if *multiple == 1 {
-                self.settled.last().map_or(1, |settled| settled + 1)
-            } else {
-                last
-            };
-            assert!(last <= self.delivered, "an ack for what was not delivered");
-            for tag in first..=last {
-                assert!(!self.settled.contains(&tag), "a tag is acked twice");
-                self.settled.push(tag);
+            if let [_, high, low, _, _, _, _, 0, 20, 0, 10, ..] = unit[..] {
+                self.number = u16::from_be_bytes([high, low]);
             }
+            let message = link::message(&unit);
+            self.written.extend(message);
+            self.transactions.wrote(&unit, message);
+            // basic.ack, reject and nack.
+            let Some([0, 60, 0, method @ (80 | 90 | 120), tag @ .., bits, _]) = unit.get(7..)
+            else {
+                continue;
+            };
+            let last = u64::from_be_bytes(tag.try_into().unwrap());
+            let multiple = *method != 90 && bits & 1 == 1;
+            assert!((1..=self.delivered).contains(&last), "what was not delivered is settled");
+            assert!(!self.settled.contains(&last), "a tag is settled twice");
+            self.settled.extend(if multiple { 1 } else { last }..=last);
         }
     }
 
@@ -409,8 +549,15 @@ impl Script {
                 Poll::Pending => self.calls.push(call),
                 Poll::Ready(Ok(Reply::Opened(key))) => self.channel = Some(key),
                 Poll::Ready(Ok(Reply::Consuming(key))) => self.consumer = Some(key),
+                Poll::Ready(Ok(Reply::Got(_, Some(arrival)))) => self.arrived(&arrival),
                 Poll::Ready(answer) => {
-                    self.confirming |= self.selecting == Some(call) && answer.is_ok();
+                    self.transactions.answered(call, answer.is_ok());
+                    match self.selecting {
+                        Some((selecting, mode)) if selecting == call && answer.is_ok() => {
+                            self.mode = mode;
+                        }
+                        _ => {}
+                    }
                 }
             }
         }
@@ -438,9 +585,13 @@ impl Script {
             self.consumer = None;
         }
         for arrival in arrived {
-            assert_eq!(arrival.epoch, self.epoch, "a delivery of another epoch");
-            self.held.push_back((arrival.epoch, arrival.tag));
+            self.arrived(&arrival);
         }
+    }
+
+    fn arrived(&mut self, arrival: &Arrival) {
+        assert_eq!(arrival.epoch, self.epoch, "a delivery of another epoch");
+        self.held.push_back((arrival.epoch, arrival.tag));
     }
 
     /// The connection is closed, whatever the broker does: nobody waits any more.
@@ -466,13 +617,13 @@ impl Script {
 }
 
 /// Runs every sequence from here on; a failure tells which it was.
-fn follow(first: Script, depth: u32) -> usize {
+fn follow(first: Script, inputs: &[Input], depth: u32) -> usize {
     let mut known = HashSet::from([print(&first)]);
     let mut frontier = vec![(first, Vec::new())];
     for _ in 0..depth {
         let mut next = Vec::new();
         for (script, way) in &frontier {
-            for input in INPUTS.iter().copied().filter(|input| script.can(*input)) {
+            for input in inputs.iter().copied().filter(|input| script.can(*input)) {
                 let mut way: Vec<Input> = way.clone();
                 way.push(input);
                 let mut after = script.clone();
@@ -488,20 +639,26 @@ fn follow(first: Script, depth: u32) -> usize {
         }
         frontier = next;
     }
+    println!("{} states", known.len());
     known.len()
+}
+
+/// A connection on which this has happened.
+fn after(inputs: &[Input]) -> Script {
+    let mut script = Script::new();
+    inputs.iter().for_each(|input| script.take(*input));
+    script
 }
 
 #[test]
 fn every_sequence_of_inputs_from_an_open_connection() {
-    let states = follow(Script::new(), 8);
-    println!("{states} states");
+    let states = follow(Script::new(), INPUTS, 8);
     assert!(states > 1_000, "{states}");
 }
 
 #[test]
 fn every_sequence_of_inputs_to_a_channel_in_use() {
-    let mut script = Script::new();
-    for input in [
+    let script = after(&[
         Input::Open,
         Input::OpenOk,
         Input::Select,
@@ -510,12 +667,29 @@ fn every_sequence_of_inputs_to_a_channel_in_use() {
         Input::ConsumeOk,
         Input::Publish { keep: true },
         Input::Deliver,
-    ] {
-        script.take(input);
-    }
+    ]);
     let in_use = script.consumer.is_some() && script.held.len() == 1 && script.published == 1;
     assert!(in_use, "{:?}", script.state);
-    let states = follow(script, 5);
-    println!("{states} states");
+    let states = follow(script, INPUTS, 5);
+    assert!(states > 1_000, "{states}");
+}
+
+#[test]
+fn every_sequence_of_inputs_to_a_transaction() {
+    let script = after(&[
+        Input::Open,
+        Input::OpenOk,
+        Input::SelectTx,
+        Input::SelectTxOk,
+        Input::Publish { keep: false },
+    ]);
+    assert!(script.mode == Mode::Transactional && script.published == 1, "{:?}", script.state);
+    let states = follow(script, IN_A_TRANSACTION, 6);
+    assert!(states > 1_000, "{states}");
+}
+
+#[test]
+fn every_sequence_of_inputs_to_a_channel_that_polls() {
+    let states = follow(after(&[Input::Open, Input::OpenOk]), POLLING, 6);
     assert!(states > 1_000, "{states}");
 }

@@ -34,7 +34,8 @@
 //! forgets-a-consumer. It does not find acks-the-unsettled, since users here settle in order, nor
 //! keeps-the-gate-shut; the simulation finds those.
 //!
-//! What one channel makes of every sequence of inputs is in `channel.rs`.
+//! What one channel makes of every sequence of inputs, also in a transaction and while it polls, is in
+//! `channel.rs`.
 //!
 //! Time stands still here: `tests/sim` has deadlines. Frames are split in `tests/wire_decoder.rs`.
 #![cfg(test)]
@@ -44,6 +45,7 @@ mod explore;
 mod link;
 mod print;
 mod start;
+mod transaction;
 mod world;
 
 use explore::explore;

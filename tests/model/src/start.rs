@@ -115,7 +115,7 @@ pub fn settings() -> Settings {
     }
 }
 
-fn name(text: &str) -> ShortString {
+pub fn name(text: &str) -> ShortString {
     ShortString::new(text).unwrap()
 }
 
