@@ -22,6 +22,8 @@ const EXCHANGE_AT: usize = FRAME_HEADER_SIZE + 4 + 2 + 1;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     bytes: BytesMut,
+    /// In which the next one is put together.
+    spare: BytesMut,
     channel: u16,
     mandatory: bool,
     /// The length of its name.
@@ -71,9 +73,15 @@ impl Head {
     fn turn(&mut self, channel: u16, route: &Route<'_>) {
         let Route { exchange, routing_key, mandatory, .. } = *route;
         let publish = basic::Publish { exchange, routing_key, mandatory, immediate: false };
-        self.bytes.clear();
-        encode::method(&mut self.bytes, channel, &publish);
-        self.header_at = self.bytes.len();
+        self.spare.clear();
+        encode::method(&mut self.spare, channel, &publish);
+        let header_at = self.spare.len();
+        if self.channel == channel {
+            // What is behind the method stays as it is: where only the key changes, that is all.
+            self.spare.extend_from_slice(self.bytes.get(self.header_at..).unwrap_or_default());
+        }
+        std::mem::swap(&mut self.bytes, &mut self.spare);
+        self.header_at = header_at;
         (self.channel, self.mandatory) = (channel, mandatory);
         (self.exchange, self.routing_key) = (exchange.len() as u8, routing_key.len() as u8);
     }

@@ -27,6 +27,7 @@ const CASES: &[(&str, fn(u64))] = &[
     ("decode", decode),
     ("publish", publish),
     ("publish-confirm", publish_confirm),
+    ("publish-keys", publish_keys),
     ("deliver", deliver),
     ("deliver-ack", deliver_ack),
 ];
@@ -110,6 +111,20 @@ fn publish(count: u64) {
             scripted.publish(black_box(&outgoing(&body)));
         }
         scripted.take_batch(&mut batch);
+    }
+}
+
+/// No message goes where the one before went.
+fn publish_keys(count: u64) {
+    let mut scripted = Scripted::with_channel();
+    let body = [Bytes::from_static(BODY)];
+    let mut batch = Batch::default();
+    for index in 0..count {
+        let routing_key = if index % 2 == 0 { key() } else { ShortStr::empty() };
+        scripted.publish(black_box(&Outgoing { routing_key, ..outgoing(&body) }));
+        if index % BATCH == BATCH - 1 {
+            scripted.take_batch(&mut batch);
+        }
     }
 }
 
