@@ -70,8 +70,22 @@ impl Head {
         self.bytes.get(at..at + usize::from(self.routing_key)).unwrap_or_default()
     }
 
+    fn routing_key_mut(&mut self) -> Option<&mut [u8]> {
+        let at = EXCHANGE_AT + usize::from(self.exchange) + 1;
+        self.bytes.get_mut(at..at + usize::from(self.routing_key))
+    }
+
     fn turn(&mut self, channel: u16, route: &Route<'_>) {
         let Route { exchange, routing_key, mandatory, .. } = *route;
+        // Keys often differ in a number at most, and have one length.
+        if usize::from(self.routing_key) == routing_key.len()
+            && self.channel == channel
+            && self.mandatory == mandatory
+            && same(self.exchange(), exchange.as_bytes())
+            && let Some(key) = self.routing_key_mut()
+        {
+            return key.copy_from_slice(routing_key.as_bytes());
+        }
         let publish = basic::Publish { exchange, routing_key, mandatory, immediate: false };
         self.spare.clear();
         encode::method(&mut self.spare, channel, &publish);

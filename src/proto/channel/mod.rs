@@ -103,7 +103,8 @@ pub(in crate::proto) struct Channel {
     pub(in crate::proto) ended: Option<Arc<Cause>>,
     pub(in crate::proto) opening: Option<CallId>,
     pub(in crate::proto) ledger: Ledger,
-    pub(in crate::proto) head: Aside<Head>,
+    /// Made when the first message goes out.
+    pub(in crate::proto) head: Aside<Option<Box<Head>>>,
     confirming: bool,
     merges_acks: bool,
     pending: VecDeque<Pending>,

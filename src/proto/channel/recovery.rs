@@ -128,8 +128,9 @@ impl Channel {
     /// Publishes again what was kept, in its order and in front of anything new.
     fn replay(&mut self, frame_max: usize, core: &mut Core) {
         for (tag, kept, again) in self.ledger.replay(core.now) {
-            self.head.turn_to(self.id, &kept.route());
-            self.head.append(&mut core.batch, &kept.encoded(), tag, frame_max);
+            let head = self.head.get_or_insert_default();
+            head.turn_to(self.id, &kept.route());
+            head.append(&mut core.batch, &kept.encoded(), tag, frame_max);
             *core.replayed += u64::from(again);
         }
     }

@@ -195,12 +195,13 @@ impl Connection {
             // The gate is closed: what is published after close() would never have an outcome.
             return Err(gone());
         }
+        let head = channel.head.get_or_insert_default();
         match self.core.topology.renamed_route(route) {
-            None => channel.head.turn_to(channel.id, route),
+            None => head.turn_to(channel.id, route),
             Some(renamed) => {
                 // It has waited since before the recovery that gave the queue its new name.
                 let routing_key = renamed.as_short();
-                channel.head.turn_to(channel.id, &Route { routing_key, ..*route });
+                head.turn_to(channel.id, &Route { routing_key, ..*route });
             }
         }
         let (keep, flows) = (route.keep, channel.live && self.blocked.is_none());

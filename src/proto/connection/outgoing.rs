@@ -147,14 +147,17 @@ impl Publishing<'_> {
         channel.begin_publish(&mut core.batch.bytes);
         let tag = match channel.is_confirming() {
             true => {
-                let kept = self.keep.then(|| Kept::new(&channel.head.route(), message));
+                let kept = self
+                    .keep
+                    .then(|| Kept::new(&channel.head.get_or_insert_default().route(), message));
                 // The clock is read once a batch: confirm deadlines need no better.
                 let stamp = *core.stamp.get_or_insert_with(now);
                 channel.ledger.push(stamp, weight, kept)
             }
             false => 0,
         };
-        channel.head.append(&mut core.batch, message, tag, self.frame_max);
+        let head = channel.head.get_or_insert_default();
+        head.append(&mut core.batch, message, tag, self.frame_max);
         core.traffic.publish(size);
         Accepted::Yes { tag }
     }
@@ -173,7 +176,7 @@ impl Publishing<'_> {
     ) -> Accepted {
         let Publishing { channel, core, keep, .. } = self;
         if *keep && !channel.live && channel.is_confirming() {
-            let kept = Kept::new(&channel.head.route(), message);
+            let kept = Kept::new(&channel.head.get_or_insert_default().route(), message);
             return channel.keep_for_later(kept, core, waiter);
         }
         core.gate.extend(waiter());
