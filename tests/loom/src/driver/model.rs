@@ -129,10 +129,12 @@ async fn publish(shared: &Shared, key: ChannelKey) -> Option<u64> {
         keep: false,
     };
     let mut held = None;
-    let accepted = poll_fn(|cx| match shared.poll_publish(key, &outgoing.route(), &outgoing.encoded(), &mut held, cx) {
-        Ok(Accepted::Yes { tag }) => Poll::Ready(Some(tag)),
-        Ok(Accepted::Wait) => Poll::Pending,
-        Err(_) => Poll::Ready(None),
+    let accepted = poll_fn(|cx| {
+        match shared.poll_publish(key, &outgoing.route(), &outgoing.encoded(), &mut held, cx) {
+            Ok(Accepted::Yes { tag }) => Poll::Ready(Some(tag)),
+            Ok(Accepted::Wait) => Poll::Pending,
+            Err(_) => Poll::Ready(None),
+        }
     });
     let tag = accepted.await;
     shared.forget(held);
