@@ -154,13 +154,26 @@ impl Channel {
         }
     }
 
-    /// A queue could not be declared again: its consumers wait for it or end with the reason.
+    /// A queue could not be declared again: its consumers wait for it or end with the reason. Of one
+    /// that was asked for and never served that is the answer: asked again, for a queue that is not
+    /// there, the broker would close the channel.
     pub(in crate::proto) fn queue_was_not_recovered(
         &mut self,
         queue: &ShortString,
         cause: &Arc<Cause>,
         core: &mut Core,
     ) {
+        self.pending.retain(|pending| {
+            let Request::Consume(spec) = &pending.request else { return true };
+            if spec.queue != *queue {
+                return true;
+            }
+            self.consumers.retain(|found| found.number != pending.consumer);
+            if let Some(call) = pending.call {
+                core.calls.answer(call, Err(CallError::Ended(cause.clone())), &mut core.wakes);
+            }
+            false
+        });
         for consumer in self.consumers.iter_mut().filter(|consumer| consumer.spec.queue == *queue) {
             consumer.lose_queue(core.now, ConsumerEnd::Ended(cause.clone()), &mut core.wakes);
         }

@@ -102,6 +102,36 @@ fn a_cut_leaves_the_rest_to_recovery() {
     assert_eq!(scripted.connection.supervisor().state(), State::Connected);
 }
 
+/// Sent all the same, it would close the channel, or its consumer have ended and yet be served.
+#[test]
+fn who_asked_to_consume_from_what_was_not_recovered_is_told_so() {
+    for when_cancelled in [WhenCancelled::End, WhenCancelled::Resubscribe] {
+        let (mut scripted, consumer) = populated("inbox", "inbox");
+        lose(&mut scripted);
+        let asked = scripted.request(
+            consumer.channel,
+            Request::Consume(ConsumeSpec {
+                queue: name("inbox"),
+                automatic: true,
+                exclusive: false,
+                arguments: Bytes::new(),
+                prefetch: None,
+                upkeep: Upkeep { when_cancelled, ..Upkeep::default() },
+            }),
+        );
+        redial(&mut scripted);
+        step(&mut scripted, &method::channel::OpenOk {});
+        step(&mut scripted, &refused(406));
+        let answer = scripted.answer(asked);
+        assert!(matches!(answer, Poll::Ready(Err(CallError::Ended(_)))), "{answer:?}");
+        step(&mut scripted, &method::channel::OpenOk {});
+        step(&mut scripted, &method::queue::BindOk {});
+        let resumed = step(&mut scripted, &method::channel::CloseOk {});
+        assert_eq!(resumed, ["channel.open", "confirm.select"], "nothing is asked for");
+        assert_eq!(scripted.ended(), None);
+    }
+}
+
 fn cancelled(scripted: &mut Scripted, consumer: u32) -> Vec<&'static str> {
     let consumer_tag = consumer_tag(consumer);
     let cancel = method::basic::Cancel { consumer_tag: consumer_tag.as_short(), no_wait: true };
