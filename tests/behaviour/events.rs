@@ -104,30 +104,37 @@ async fn nobody_is_blocked(at: Place) -> Outcome {
 }
 
 /// The broker's alarm: the embedded broker's by command, RabbitMQ's for its memory.
+/// An alarm that hangs says where.
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> Result<T, String> {
+    let in_time = tokio::time::timeout(Duration::from_secs(60), future).await;
+    in_time.map_err(|_| format!("after a minute this is still not done: {what}"))
+}
+
 async fn an_alarm_is_awaited(conn: Conn<hopmq::Connected>, raise: impl AsyncFn(bool)) -> Outcome {
     let chan = conn.open_channel().await?.confirm_select().await?;
     let queue = chan.declare(Queue::server_named()).await?;
     let mut changes = conn.state_changes();
     let mut blocked = conn.blocked();
     assert!(is_pending(&mut blocked).await);
-    raise(true).await;
+    within("to raise the alarm", raise(true)).await?;
     // RabbitMQ tells whoever publishes.
     let default = default_exchange();
     let confirm = chan.publish(&default, &queue, Message::text("held back")).await?;
-    let reason = blocked.await?;
+    let reason = within("to be told of the block", blocked).await??;
     assert_eq!(&*reason, "low on memory");
     assert_eq!(conn.block_reason(), Some(reason));
     assert_eq!(conn.state(), ConnectionState::Degraded);
     let mut unblocked = conn.unblocked();
     assert!(is_pending(&mut unblocked).await);
-    raise(false).await;
-    unblocked.await?;
+    within("to clear the alarm", raise(false)).await?;
+    within("to be told of its end", unblocked).await??;
     assert_eq!(conn.block_reason(), None);
-    confirm.await?;
+    within("the confirm of what was held back", confirm).await??;
     // Whoever reads the changes finds both there; nothing waited for that.
     let mut seen = Vec::new();
     while !(seen.contains(&"degrade") && seen.contains(&"clear")) {
-        seen.push(changes.next().await.ok_or("it ended")?.event);
+        let change = within("to find both in the changes", changes.next()).await?;
+        seen.push(change.ok_or("it ended")?.event);
     }
     let mut consumer = chan.consume(&queue).await?;
     assert_eq!(take_texts(&mut consumer, 1).await?, ["held back"]);
@@ -143,7 +150,7 @@ async fn an_alarm_of_the_embedded_broker_is_awaited() -> Outcome {
         true => broker.faults().block(),
         false => broker.faults().unblock(),
     });
-    tokio::time::timeout(Duration::from_secs(60), alarm).await?
+    alarm.await
 }
 
 mod own_nodes {
@@ -162,6 +169,6 @@ mod own_nodes {
             let set = move || node.ctl(&["set_vm_memory_high_watermark", mark]);
             tokio::task::spawn_blocking(set).await.expect("rabbitmqctl");
         });
-        tokio::time::timeout(Duration::from_secs(120), alarm).await?
+        alarm.await
     }
 }
