@@ -1,6 +1,8 @@
 //! What goes out before the body of a message. Most messages of a channel go where the one before
 //! went, with the same properties: then it is copied in one piece.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{Batch, Encoded, Route, SPLICE_FROM};
@@ -40,12 +42,11 @@ impl Head {
     /// The next messages go there. None go on channel 0, where a new head is.
     #[inline]
     pub(super) fn turn_to(&mut self, channel: u16, route: &Route<'_>) {
-        let is_there = self.channel == channel
+        let but_for_the_key = self.channel == channel
             && self.mandatory == route.mandatory
-            && same(self.exchange(), route.exchange.as_bytes())
-            && same(self.routing_key(), route.routing_key.as_bytes());
-        if !is_there {
-            self.turn(channel, route);
+            && same(self.exchange(), route.exchange.as_bytes());
+        if !(but_for_the_key && same(self.routing_key(), route.routing_key.as_bytes())) {
+            self.turn(channel, route, but_for_the_key);
         }
     }
 
@@ -66,23 +67,23 @@ impl Head {
 
     #[inline(always)]
     fn routing_key(&self) -> &[u8] {
-        let at = EXCHANGE_AT + usize::from(self.exchange) + 1;
-        self.bytes.get(at..at + usize::from(self.routing_key)).unwrap_or_default()
+        self.bytes.get(self.key_at()).unwrap_or_default()
     }
 
-    fn routing_key_mut(&mut self) -> Option<&mut [u8]> {
+    /// Where in `bytes` the routing key is: behind the exchange and its own length.
+    #[inline(always)]
+    fn key_at(&self) -> Range<usize> {
         let at = EXCHANGE_AT + usize::from(self.exchange) + 1;
-        self.bytes.get_mut(at..at + usize::from(self.routing_key))
+        at..at + usize::from(self.routing_key)
     }
 
-    fn turn(&mut self, channel: u16, route: &Route<'_>) {
+    fn turn(&mut self, channel: u16, route: &Route<'_>, but_for_the_key: bool) {
         let Route { exchange, routing_key, mandatory, .. } = *route;
+        let key_at = self.key_at();
         // Keys often differ in a number at most, and have one length.
-        if usize::from(self.routing_key) == routing_key.len()
-            && self.channel == channel
-            && self.mandatory == mandatory
-            && same(self.exchange(), exchange.as_bytes())
-            && let Some(key) = self.routing_key_mut()
+        if but_for_the_key
+            && key_at.len() == routing_key.len()
+            && let Some(key) = self.bytes.get_mut(key_at)
         {
             return key.copy_from_slice(routing_key.as_bytes());
         }
