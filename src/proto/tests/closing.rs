@@ -194,19 +194,10 @@ fn a_connection_that_is_lost_while_closing_is_closed() {
 #[test]
 fn nothing_follows_a_close_on_its_channel() {
     let (mut scripted, key) = Scripted::with_channel();
-    let queue = ShortString::new("inbox").unwrap();
-    let spec = ConsumeSpec {
-        queue,
-        automatic: false,
-        exclusive: false,
-        arguments: Bytes::new(),
-        prefetch: None,
-        upkeep: Upkeep::default(),
-    };
-    let consume = scripted.request(key, Request::Consume(spec));
+    let consuming = scripted.request(key, Request::Consume(consume()));
     let tag = consumer_tag(1);
     scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: tag.as_short() });
-    let Poll::Ready(Ok(Reply::Consuming(consumer))) = scripted.answer(consume) else { panic!() };
+    let Poll::Ready(Ok(Reply::Consuming(consumer))) = scripted.answer(consuming) else { panic!() };
     scripted.deliver(1, 1, b"x");
     scripted.sent();
     let close = scripted.request(key, Request::CloseChannel);

@@ -36,16 +36,7 @@ fn a_settlement_waits_for_a_commit_too() {
     let (mut scripted, key) = transactional();
     let queue = ShortString::new("inbox").unwrap();
     let get = scripted.request(key, Request::Get { queue, automatic: false });
-    let mut bytes = BytesMut::new();
-    let got = method::basic::GetOk {
-        delivery_tag: 1,
-        redelivered: false,
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        message_count: 0,
-    };
-    encode::message(&mut bytes, 1, &got, &[0, 0], b"x", 131_072);
-    scripted.receive_bytes(bytes.freeze());
+    scripted.got(1);
     assert!(matches!(scripted.answer(get), Poll::Ready(Ok(Reply::Got(_, Some(_))))));
     scripted.sent();
     scripted.request(key, Request::TxCommit);

@@ -6,10 +6,8 @@ use super::*;
 
 fn consuming(automatic: bool) -> (Scripted, ConsumerKey) {
     let (mut scripted, key) = Scripted::with_channel();
-    let queue = ShortString::new("inbox").unwrap();
     let prefetch = (!automatic).then_some(10);
-    let (arguments, upkeep) = (Bytes::new(), Upkeep::default());
-    let spec = ConsumeSpec { queue, automatic, exclusive: false, arguments, prefetch, upkeep };
+    let spec = ConsumeSpec { automatic, prefetch, ..consume() };
     let call = scripted.request(key, Request::Consume(spec));
     if !automatic {
         scripted.receive(1, &method::basic::QosOk {});
@@ -177,17 +175,8 @@ fn a_body_over_the_limit_is_discarded_and_the_channel_survives() {
     let mut small = settings();
     small.limits.body_bytes = 10;
     let mut scripted = Scripted::open_with(small);
-    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-    scripted.receive(1, &method::channel::OpenOk {});
-    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
-    let spec = ConsumeSpec {
-        queue: ShortString::new("inbox").unwrap(),
-        automatic: false,
-        exclusive: false,
-        arguments: Bytes::new(),
-        prefetch: None,
-        upkeep: Upkeep::default(),
-    };
+    let key = scripted.open_channel();
+    let spec = consume();
     let call = scripted.request(key, Request::Consume(spec));
     let consumer = consumer_tag(1);
     scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: consumer.as_short() });

@@ -15,18 +15,9 @@ fn two_consumers(messages: usize, bytes: usize) -> (Scripted, [ConsumerKey; 2]) 
 
 fn consumers_within(limits: Limits) -> (Scripted, [ConsumerKey; 2]) {
     let mut scripted = Scripted::open_with(Settings { limits, ..settings() });
-    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-    scripted.receive(1, &method::channel::OpenOk {});
-    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+    let key = scripted.open_channel();
     let consumers = [1, 2].map(|number| {
-        let spec = ConsumeSpec {
-            queue: ShortString::new("inbox").unwrap(),
-            automatic: true,
-            exclusive: false,
-            arguments: Bytes::new(),
-            prefetch: None,
-            upkeep: Upkeep::default(),
-        };
+        let spec = ConsumeSpec { automatic: true, ..consume() };
         let call = scripted.request(key, Request::Consume(spec));
         let consumer_tag = consumer_tag(number);
         scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: consumer_tag.as_short() });

@@ -111,12 +111,9 @@ fn who_asked_to_consume_from_what_was_not_recovered_is_told_so() {
         let asked = scripted.request(
             consumer.channel,
             Request::Consume(ConsumeSpec {
-                queue: name("inbox"),
                 automatic: true,
-                exclusive: false,
-                arguments: Bytes::new(),
-                prefetch: None,
                 upkeep: Upkeep { when_cancelled, ..Upkeep::default() },
+                ..consume()
             }),
         );
         redial(&mut scripted);

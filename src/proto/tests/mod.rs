@@ -45,6 +45,23 @@ fn settings() -> Settings {
     }
 }
 
+/// As a connection has them that comes back.
+fn reconnecting() -> Settings {
+    Settings { policy: Policy::default(), ..settings() }
+}
+
+/// A consumer of the queue "inbox".
+fn consume() -> ConsumeSpec {
+    ConsumeSpec {
+        queue: ShortString::new("inbox").unwrap(),
+        automatic: false,
+        exclusive: false,
+        arguments: Bytes::new(),
+        prefetch: None,
+        upkeep: Upkeep::default(),
+    }
+}
+
 fn plain() -> Vec<Mechanism> {
     let response = Secret(Bytes::from_static(b"\0guest\0guest"));
     vec![Mechanism { name: ShortString::new("PLAIN").unwrap(), response }]
@@ -111,13 +128,19 @@ impl Scripted {
     /// A connection with one open channel.
     fn with_channel() -> (Self, ChannelKey) {
         let mut scripted = Self::open();
-        let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-        scripted.receive(1, &method::channel::OpenOk {});
-        let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else {
-            panic!("the channel opens");
-        };
+        let key = scripted.open_channel();
         scripted.sent();
         (scripted, key)
+    }
+
+    /// The first channel, which has number 1.
+    fn open_channel(&mut self) -> ChannelKey {
+        let call = self.connection.open_channel(self.now, SECOND).unwrap();
+        self.receive(1, &method::channel::OpenOk {});
+        let Poll::Ready(Ok(Reply::Opened(key))) = self.answer(call) else {
+            panic!("the channel opens");
+        };
+        key
     }
 
     fn request(&mut self, key: ChannelKey, request: Request) -> CallId {
@@ -150,6 +173,20 @@ impl Scripted {
             routing_key: ShortStr::empty(),
         };
         encode::message(&mut bytes, 1, &deliver, &[0, 0], body, 131_072);
+        self.receive_bytes(bytes.freeze());
+    }
+
+    /// The answer to basic.get, with tag 1.
+    fn got(&mut self, channel: u16) {
+        let mut bytes = BytesMut::new();
+        let got = method::basic::GetOk {
+            delivery_tag: 1,
+            redelivered: false,
+            exchange: ShortStr::empty(),
+            routing_key: ShortStr::empty(),
+            message_count: 0,
+        };
+        encode::message(&mut bytes, channel, &got, &[0, 0], b"m", 131_072);
         self.receive_bytes(bytes.freeze());
     }
 

@@ -38,12 +38,8 @@ pub(super) fn populated_with(
     declared_as: &str,
     when_cancelled: WhenCancelled,
 ) -> (Scripted, ConsumerKey) {
-    let mut reconnecting = settings();
-    reconnecting.policy = Policy::default();
-    let mut scripted = Scripted::open_with(reconnecting);
-    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-    scripted.receive(1, &method::channel::OpenOk {});
-    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+    let mut scripted = Scripted::open_with(reconnecting());
+    let key = scripted.open_channel();
     scripted.request(key, Request::ConfirmSelect);
     scripted.receive(1, &method::confirm::SelectOk {});
     scripted.request(key, declare_queue(queue));
@@ -54,11 +50,9 @@ pub(super) fn populated_with(
     scripted.receive(1, &method::queue::BindOk {});
     let spec = ConsumeSpec {
         queue: name(declared_as),
-        automatic: false,
-        exclusive: false,
-        arguments: Bytes::new(),
         prefetch: Some(10),
         upkeep: Upkeep { when_cancelled, ..Upkeep::default() },
+        ..consume()
     };
     let call = scripted.request(key, Request::Consume(spec));
     scripted.receive(1, &method::basic::QosOk {});
@@ -363,12 +357,8 @@ fn publishes_outstanding_at_the_cut_are_unknown_and_later_ones_wait_for_recovery
 
 #[test]
 fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
-    let mut reconnecting = settings();
-    reconnecting.policy = Policy::default();
-    let mut scripted = Scripted::open_with(reconnecting);
-    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-    scripted.receive(1, &method::channel::OpenOk {});
-    let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+    let mut scripted = Scripted::open_with(reconnecting());
+    let key = scripted.open_channel();
     scripted.request(key, Request::TxSelect);
     scripted.receive(1, &method::tx::SelectOk {});
     let outgoing = message(&[]);
@@ -395,12 +385,8 @@ fn a_transaction_that_was_cut_is_lost_until_it_is_rolled_back() {
 #[test]
 fn what_was_asked_right_behind_channel_open_is_not_answered_before_it() {
     for early in ["confirm.select-ok", "basic.get-ok"] {
-        let mut reconnecting = settings();
-        reconnecting.policy = Policy::default();
-        let mut scripted = Scripted::open_with(reconnecting);
-        let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-        scripted.receive(1, &method::channel::OpenOk {});
-        let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+        let mut scripted = Scripted::open_with(reconnecting());
+        let key = scripted.open_channel();
         lose(&mut scripted);
         scripted.request(
             key,
@@ -411,20 +397,10 @@ fn what_was_asked_right_behind_channel_open_is_not_answered_before_it() {
         );
         redial(&mut scripted);
         let id = scripted.connection.channel_id(key).expect("it is opened again");
-        let mut bytes = BytesMut::new();
-        let (exchange, routing_key) = (ShortStr::empty(), ShortStr::empty());
-        let got = method::basic::GetOk {
-            delivery_tag: 1,
-            redelivered: false,
-            exchange,
-            routing_key,
-            message_count: 0,
-        };
         match early {
-            "confirm.select-ok" => encode::method(&mut bytes, id, &method::confirm::SelectOk {}),
-            _ => encode::message(&mut bytes, id, &got, &[0, 0], b"m", 131_072),
+            "confirm.select-ok" => scripted.receive(id, &method::confirm::SelectOk {}),
+            _ => scripted.got(id),
         }
-        scripted.receive_bytes(bytes.freeze());
         let cause = scripted.connection.last_cause().expect("it is lost").to_string();
         assert!(cause.contains("channel.open") && cause.contains(early), "{cause}");
         assert_eq!(scripted.connection.supervisor().state(), State::Reconnecting);
@@ -433,9 +409,7 @@ fn what_was_asked_right_behind_channel_open_is_not_answered_before_it() {
 
 #[test]
 fn what_comes_on_a_channel_that_was_asked_for_meanwhile_is_of_the_epoch_in_which_it_comes() {
-    let mut reconnecting = settings();
-    reconnecting.policy = Policy::default();
-    let mut scripted = Scripted::open_with(reconnecting);
+    let mut scripted = Scripted::open_with(reconnecting());
     lose(&mut scripted);
     let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
     redial(&mut scripted);
@@ -443,16 +417,7 @@ fn what_comes_on_a_channel_that_was_asked_for_meanwhile_is_of_the_epoch_in_which
     scripted.receive(2, &method::channel::OpenOk {});
     let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
     let get = scripted.request(key, Request::Get { queue: name("q"), automatic: false });
-    let mut bytes = BytesMut::new();
-    let got = method::basic::GetOk {
-        delivery_tag: 1,
-        redelivered: false,
-        exchange: ShortStr::empty(),
-        routing_key: ShortStr::empty(),
-        message_count: 0,
-    };
-    encode::message(&mut bytes, 2, &got, &[0, 0], b"m", 131_072);
-    scripted.receive_bytes(bytes.freeze());
+    scripted.got(2);
     let Poll::Ready(Ok(Reply::Got(_, Some(arrival)))) = scripted.answer(get) else { panic!() };
     assert_eq!((arrival.epoch, scripted.connection.epoch()), (2, 2));
     assert_eq!(scripted.connection.settle(key, arrival.epoch, 1, Settlement::Ack), Ok(()));
@@ -535,12 +500,8 @@ fn recoverys_own_channel_may_be_closed_from_both_sides_at_once() {
 fn what_was_published_behind_a_rollback_is_lost_with_the_connection_whether_or_not_it_was_answered()
 {
     for answered in [true, false] {
-        let mut reconnecting = settings();
-        reconnecting.policy = Policy::default();
-        let mut scripted = Scripted::open_with(reconnecting);
-        let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-        scripted.receive(1, &method::channel::OpenOk {});
-        let Poll::Ready(Ok(Reply::Opened(key))) = scripted.answer(call) else { panic!() };
+        let mut scripted = Scripted::open_with(reconnecting());
+        let key = scripted.open_channel();
         scripted.request(key, Request::TxSelect);
         scripted.receive(1, &method::tx::SelectOk {});
         scripted.request(key, Request::TxRollback);

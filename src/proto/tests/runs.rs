@@ -68,18 +68,9 @@ fn encoded(all: &[Sent]) -> Vec<u8> {
 fn consuming() -> (Scripted, [ConsumerKey; 2]) {
     let limits = Limits { body_bytes: 8_000, ..Limits::default() };
     let mut scripted = Scripted::open_with(Settings { limits, frame_max: 4096, ..settings() });
-    let call = scripted.connection.open_channel(scripted.now, SECOND).unwrap();
-    scripted.receive(1, &method::channel::OpenOk {});
-    let Poll::Ready(Ok(Reply::Opened(channel))) = scripted.answer(call) else { panic!() };
+    let channel = scripted.open_channel();
     let consumers = [1, 2].map(|number| {
-        let spec = ConsumeSpec {
-            queue: ShortString::new("inbox").unwrap(),
-            automatic: number == 2,
-            exclusive: false,
-            arguments: Bytes::new(),
-            prefetch: None,
-            upkeep: Upkeep::default(),
-        };
+        let spec = ConsumeSpec { automatic: number == 2, ..consume() };
         let call = scripted.request(channel, Request::Consume(spec));
         let consumer_tag = consumer_tag(number);
         scripted.receive(1, &method::basic::ConsumeOk { consumer_tag: consumer_tag.as_short() });

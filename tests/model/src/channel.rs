@@ -13,7 +13,7 @@ use hopmq::{
     fsm::supervisor::Retry,
     proto::{
         Accepted, Action, Arrival, CallId, ChannelKey, ChannelState, Connection, ConsumerKey, Loss,
-        Outcome, Outgoing, Reply, Request, Settlement,
+        Outcome, Reply, Request, Settlement,
     },
     wire::{MethodFrame, RawTable, ShortStr, encode, method},
 };
@@ -21,7 +21,7 @@ use hopmq::{
 use crate::{
     link,
     print::print,
-    start::{consume, name, plain, queue, settings},
+    start::{self, consume, name, plain, queue, settings},
     transaction::Transactions,
     world::{NOW, waiter, write},
 };
@@ -378,15 +378,7 @@ impl Script {
     fn publish(&mut self, keep: bool) {
         let Some(key) = self.channel else { return };
         let body = [Bytes::copy_from_slice(&[self.published as u8])];
-        let outgoing = Outgoing {
-            exchange: ShortStr::empty(),
-            routing_key: ShortStr::new("q").unwrap(),
-            mandatory: false,
-            properties: &[0, 0],
-            sequence_at: None,
-            body: &body,
-            keep,
-        };
+        let outgoing = start::publish(&body, keep);
         if let Ok(Accepted::Yes { tag }) = self.client.publish(key, &outgoing, || NOW, &mut || None)
         {
             // Without confirms it has no tag.

@@ -9,9 +9,9 @@ use hopmq::{
     fsm::supervisor::{Backoff, Policy},
     proto::{
         Action, CallId, ChannelKey, Connection, ConsumeSpec, ConsumerKey, Limits, Mechanism,
-        QueueSpec, Reply, Request, Secret, Settings, Upkeep,
+        Outgoing, QueueSpec, Reply, Request, Secret, Settings, Upkeep,
     },
-    wire::{FieldTable, ShortString, Value},
+    wire::{FieldTable, ShortStr, ShortString, Value},
 };
 
 use crate::{
@@ -127,6 +127,19 @@ pub fn queue() -> QueueSpec {
         exclusive: false,
         auto_delete: false,
         arguments: Bytes::new(),
+    }
+}
+
+/// A message to it.
+pub fn publish(body: &[Bytes], keep: bool) -> Outgoing<'_> {
+    Outgoing {
+        exchange: ShortStr::empty(),
+        routing_key: ShortStr::new("q").unwrap(),
+        mandatory: false,
+        properties: &[0, 0],
+        sequence_at: None,
+        body,
+        keep,
     }
 }
 

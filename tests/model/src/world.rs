@@ -11,16 +11,15 @@ use hopmq::{
     },
     proto::{
         Accepted, Action, Arrival, Batch, ChannelKey, Connection, ConsumerKey, Loss, Outcome,
-        Outgoing, SettleError, Settlement, WaiterId,
+        SettleError, Settlement, WaiterId,
     },
-    wire::ShortStr,
 };
 
 use crate::{
     Bounds,
     link::{self, Link, units},
     print::{Part, print},
-    start::{plain, start},
+    start::{self, plain, start},
 };
 
 pub const NOW: Time = Time::ZERO;
@@ -466,15 +465,7 @@ impl World {
     fn publish(&mut self, channel: usize) {
         let Some(message) = self.next_of(channel) else { return };
         let body = [Bytes::copy_from_slice(&[message as u8])];
-        let outgoing = Outgoing {
-            exchange: ShortStr::empty(),
-            routing_key: ShortStr::new("q").unwrap(),
-            mandatory: false,
-            properties: &[0, 0],
-            sequence_at: None,
-            body: &body,
-            keep: self.messages[message].keep,
-        };
+        let outgoing = start::publish(&body, self.messages[message].keep);
         let task = PUBLISHER + channel as u32;
         let key = self.channels[channel];
         let mut gate = || Some(waiter(task));
